@@ -1,0 +1,3 @@
+//! Who waits.
+
+pub mod blocking;

@@ -1,0 +1,23 @@
+//! ws101: WebSocket for every native program.
+//!
+//! A handle-based C ABI in the manner of WinHTTP's WebSocket API, client and server. The house, from the street to the cellar:
+//!
+//! ```text
+//! ffi ─► handle ─► session · client · server ─► driver ─► connection ─► protocol   pure: no socket, clock, randomness, thread, unsafe
+//!                                                              └──────► transport  bytes: TCP; knows no WebSocket
+//! ground floor, used by all: bytes (mask, utf8) · http (head) · error · options
+//! ```
+//!
+//! Imports go down only; `tests/floors.rs` enforces it. C programs see `include/ws101.h`, which is generated from [`ffi`].
+//! Rust programs may use [`protocol`] by itself: it decides everything and waits for nothing.
+
+pub mod bytes;
+pub mod error;
+pub mod http;
+pub mod options;
+pub mod protocol;
+pub mod client;
+pub mod connection;
+pub mod driver;
+pub mod server;
+pub mod session;
