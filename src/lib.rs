@@ -12,12 +12,12 @@
 //! Rust programs may use [`protocol`] by itself: it decides everything and waits for nothing.
 
 pub mod bytes;
+pub mod client;
+pub mod connection;
+pub mod driver;
 pub mod error;
 pub mod http;
 pub mod options;
 pub mod protocol;
-pub mod client;
-pub mod connection;
-pub mod driver;
 pub mod server;
 pub mod session;
