@@ -2,6 +2,13 @@
 //!
 //! In scope: reading and writing heads under hard limits. Out of scope: bodies, and what the fields mean (that is `protocol/handshake`).
 
+pub mod head;
 pub mod headers;
+mod reader;
 
+#[cfg(test)]
+mod tests;
+
+pub use head::{RequestHead, ResponseHead, reason_phrase, write_request, write_response};
 pub use headers::{Headers, InvalidHeader};
+pub use reader::{HeadError, HeadReader, Limits};
