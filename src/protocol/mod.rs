@@ -1,5 +1,7 @@
 //! The protocol, pure.
 
+pub mod url;
+
 /// Text or binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MessageKind {
