@@ -1,5 +1,6 @@
 //! The protocol, pure.
 
+pub mod handshake;
 pub mod url;
 
 /// Text or binary.
