@@ -17,8 +17,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use receive::{ReceiveHalf, Received, Step};
-pub use send::{Frame, Progress, Turn};
 use send::send_error;
+pub use send::{Frame, Progress, Turn};
 
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::{Options, SharedOptions};
@@ -206,10 +206,8 @@ impl Connection {
     pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
         let mut slot = lock(&self.receive);
         slot.waiting += 1;
-        let (mut slot, _) = self
-            .receive_free
-            .wait_timeout_while(slot, timeout, |slot| slot.half.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut slot, _) =
+            self.receive_free.wait_timeout_while(slot, timeout, |slot| slot.half.is_none()).unwrap_or_else(PoisonError::into_inner);
         slot.waiting -= 1;
         self.take_half(&mut slot)
     }
@@ -227,6 +225,11 @@ impl Connection {
             half.set_limits(&self.options());
         }
         Some(ReceiveClaim { connection: self, half: Some(half) })
+    }
+
+    /// Whether a thread is in a receive.
+    pub fn is_receiving(&self) -> bool {
+        lock(&self.receive).half.is_none()
     }
 
     /// Whether a receive may begin: the failure, or 4317 after the peer's close frame or a close of this side.
@@ -296,10 +299,8 @@ impl Connection {
     pub fn wait_for_turn(&self, timeout: Duration) {
         let mut outbox = self.outbox();
         outbox.waiting += 1;
-        let (mut outbox, _) = self
-            .turn_free
-            .wait_timeout_while(outbox, timeout, |outbox| !outbox.is_turn_free())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut outbox, _) =
+            self.turn_free.wait_timeout_while(outbox, timeout, |outbox| !outbox.is_turn_free()).unwrap_or_else(PoisonError::into_inner);
         outbox.waiting -= 1;
     }
 
