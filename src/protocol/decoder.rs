@@ -179,6 +179,8 @@ impl Decoder {
 
     #[cold]
     fn read_cut_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+        // Bytes that were refused stay refused; else each further call would add to them, until they did not fit.
+        FrameHeader::decode(&self.header[..usize::from(self.header_length)], self.sender)?;
         for (taken, &byte) in input.iter().enumerate() {
             self.header[usize::from(self.header_length)] = byte;
             self.header_length += 1;

@@ -354,6 +354,28 @@ fn a_character_may_be_cut_by_fragments_but_not_by_the_end() {
 }
 
 #[test]
+fn a_decoder_that_has_refused_its_peer_can_be_fed_without_harm() {
+    for sender in SENDERS {
+        for wire in [frame(sender, 0x83, b""), frame(sender, 0x80, b"x"), frame(sender, 0x81, b"\xFF")] {
+            let mut decoder = Decoder::new(sender, Limits::default());
+            let mut room = [0; 10];
+            assert!(wire.iter().try_for_each(|byte| decoder.feed(&[*byte], &mut room).map(drop)).is_err());
+            for byte in 0..=u8::MAX {
+                let _ = decoder.feed(&[byte], &mut room);
+            }
+        }
+        // A header that came in parts stays refused.
+        let mut decoder = Decoder::new(sender, Limits::default());
+        let mut room = [0; 10];
+        decoder.feed(&[0x82], &mut room).unwrap();
+        let second = if sender == Role::Client { 0x00 } else { 0x80 };
+        let violation = decoder.feed(&[second], &mut room).unwrap_err();
+        assert_eq!(decoder.feed(b"", &mut room), Err(violation));
+        assert_eq!(decoder.feed(b"anything", &mut room), Err(violation));
+    }
+}
+
+#[test]
 #[cfg(target_pointer_width = "64")]
 fn the_state_between_two_reads_is_small() {
     // Every idle connection has one; the whole connection may have 400 bytes.
