@@ -141,3 +141,17 @@ fn after_its_own_close_frame_a_side_asks_nothing() {
     pair.run_until(at(1000));
     assert_eq!((pings_of(&mut pair, Role::Client), pair.client.lost_at), (0, None));
 }
+
+#[test]
+fn after_the_peers_close_frame_nobody_is_lost_while_the_program_thinks() {
+    for role in ROLES {
+        let mut pair = instant(role, Settings { manual_close: true, ..KEPT_ALIVE });
+        pair.close(other(role), close_frame(1000, "")).unwrap();
+        pair.run_until(at(1000));
+        // The peer may not answer a ping any more, and no byte of it would be looked at.
+        assert_eq!((pings_of(&mut pair, role), pair.side(role).lost_at), (0, None));
+        pair.close(role, close_frame(1000, "")).unwrap();
+        pair.run();
+        assert!(pair.side(other(role)).endpoint.lifecycle().is_closed());
+    }
+}
