@@ -323,7 +323,8 @@ impl Connection {
         if saw_life {
             outbox.keepalive.life(now);
         }
-        if outbox.lifecycle.has_sent_close() || outbox.failure().is_some() {
+        // No clock runs once either side has sent its close frame: nobody would look at the answer.
+        if !outbox.lifecycle.may_send() || outbox.failure().is_some() {
             return Ok(None);
         }
         if !outbox.has_work() {
@@ -535,4 +536,14 @@ fn duration(milliseconds: u32) -> Option<Duration> {
 /// A panic while a lock was held has been caught at the C border and reported; the data is as consistent as before.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        eprintln!("Connection {} Outbox {} ReceiveHalf {} Options {} Controls {} Lifecycle {} Keepalive {} Closing {} Stream {}", size_of::<Connection>(), size_of::<Outbox>(), size_of::<ReceiveHalf>(), size_of::<Options>(), size_of::<crate::protocol::Controls>(), size_of::<crate::protocol::Lifecycle>(), size_of::<crate::protocol::Keepalive>(), size_of::<Closing>(), size_of::<Stream>());
+    }
 }
