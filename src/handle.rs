@@ -85,6 +85,15 @@ impl Object {
         }
     }
 
+    /// The object in a sentence; it tells the two kinds of request apart, which the kind does not.
+    pub const fn text(&self) -> &'static str {
+        match self {
+            Object::ClientRequest(_) => "a client's request",
+            Object::ServerRequest(_) => "a server's request",
+            other => other.kind().text(),
+        }
+    }
+
     /// Ends what the object is doing and wakes every call that waits for it.
     fn close(&self) {
         match self {
@@ -126,6 +135,35 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The session that the handle stands for; 12018 if it stands for something else, as the next four.
+    pub fn session(&self) -> Result<&Arc<Session>> {
+        if let Object::Session(session) = &self.object { Ok(session) } else { Err(wrong_kind(Kind::Session.text(), &self.object)) }
+    }
+
+    /// The client's request.
+    pub fn client_request(&self) -> Result<&Arc<client::Request>> {
+        if let Object::ClientRequest(request) = &self.object { Ok(request) } else { Err(wrong_kind("a client's request", &self.object)) }
+    }
+
+    /// The server's request.
+    pub fn server_request(&self) -> Result<&Arc<server::Request>> {
+        if let Object::ServerRequest(request) = &self.object { Ok(request) } else { Err(wrong_kind("a server's request", &self.object)) }
+    }
+
+    /// The connection.
+    pub fn websocket(&self) -> Result<&Arc<Connection>> {
+        if let Object::WebSocket(connection) = &self.object {
+            Ok(connection)
+        } else {
+            Err(wrong_kind(Kind::WebSocket.text(), &self.object))
+        }
+    }
+
+    /// The listener.
+    pub fn listener(&self) -> Result<&Arc<Listener>> {
+        if let Object::Listener(listener) = &self.object { Ok(listener) } else { Err(wrong_kind(Kind::Listener.text(), &self.object)) }
+    }
+
     /// Whom to tell about this handle.
     pub fn notify(&self) -> Notify {
         self.record().notify
@@ -193,7 +231,7 @@ pub fn find(ticket: Ticket) -> Result<Arc<Entry>> {
 pub fn find_kind(ticket: Ticket, kind: Kind) -> Result<Arc<Entry>> {
     let entry = find(ticket)?;
     // The ticket was found, so its kind is the one the table gave it.
-    if ticket.kind() == kind as u64 { Ok(entry) } else { Err(wrong_kind(kind, entry.object.kind())) }
+    if ticket.kind() == kind as u64 { Ok(entry) } else { Err(wrong_kind(kind.text(), &entry.object)) }
 }
 
 /// Closes a handle: its ticket is stale at once, and every call that waits on its object ends with 12017.
@@ -217,8 +255,8 @@ fn not_open(ticket: Ticket) -> Error {
 }
 
 #[cold]
-fn wrong_kind(wanted: Kind, found: Kind) -> Error {
-    Error::new(Status::IncorrectHandleType, format!("{} is needed, the handle is {}", wanted.text(), found.text()))
+fn wrong_kind(wanted: &str, found: &Object) -> Error {
+    Error::new(Status::IncorrectHandleType, format!("{wanted} is needed, the handle is {}", found.text()))
 }
 
 #[cfg(test)]
