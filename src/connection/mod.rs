@@ -138,6 +138,16 @@ impl Connection {
         &self.agreed
     }
 
+    /// This side's address.
+    pub fn local_address(&self) -> Result<String> {
+        self.stream.local_address().map_err(|error| lost_address(&error))
+    }
+
+    /// The peer's address.
+    pub fn remote_address(&self) -> Result<String> {
+        self.stream.remote_address().map_err(|error| lost_address(&error))
+    }
+
     /// Which side this is.
     pub fn role(&self) -> Role {
         self.role
@@ -525,6 +535,10 @@ impl HotOptions {
     }
 }
 
+fn lost_address(error: &io::Error) -> Error {
+    Error::from_io(Status::Connection, "the connection has no address any more", error)
+}
+
 fn milliseconds(time: Option<Duration>) -> u32 {
     time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
 }
@@ -544,6 +558,17 @@ mod tests {
 
     #[test]
     fn sizes() {
-        eprintln!("Connection {} Outbox {} ReceiveHalf {} Options {} Controls {} Lifecycle {} Keepalive {} Closing {} Stream {}", size_of::<Connection>(), size_of::<Outbox>(), size_of::<ReceiveHalf>(), size_of::<Options>(), size_of::<crate::protocol::Controls>(), size_of::<crate::protocol::Lifecycle>(), size_of::<crate::protocol::Keepalive>(), size_of::<Closing>(), size_of::<Stream>());
+        eprintln!(
+            "Connection {} Outbox {} ReceiveHalf {} Options {} Controls {} Lifecycle {} Keepalive {} Closing {} Stream {}",
+            size_of::<Connection>(),
+            size_of::<Outbox>(),
+            size_of::<ReceiveHalf>(),
+            size_of::<Options>(),
+            size_of::<crate::protocol::Controls>(),
+            size_of::<crate::protocol::Lifecycle>(),
+            size_of::<crate::protocol::Keepalive>(),
+            size_of::<Closing>(),
+            size_of::<Stream>()
+        );
     }
 }

@@ -13,11 +13,7 @@ use crate::connection::Received;
 use crate::driver::blocking;
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Ticket};
-use crate::protocol::{MessageKind, Piece};
-
-/// RFC 6455 §5.5: a control frame has at most 125 bytes, of which the status takes two.
-const MOST_REASON: usize = 123;
-const MOST_PING: usize = 125;
+use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
 
 fn find(websocket: ws_handle) -> Result<Arc<Entry>> {
     handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)
@@ -49,21 +45,18 @@ pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, 
 }
 
 /// A close frame's status and reason as a program may choose them (RFC 6455 §7.4).
-fn check_close(status: u16, reason: &[u8]) -> Result<()> {
-    let refused = |sentence: String| Err(Error::new(Status::InvalidParameter, sentence));
-    match status {
-        1005 if reason.is_empty() => return Ok(()),
-        1005 => return refused("close status 1005 has no room for a reason".to_owned()),
-        1000..=1003 | 1007..=1014 | 3000..=4999 => {}
-        _ => return refused(format!("close status {status} may not be sent")),
+fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
+    let refused = |sentence: String| Error::new(Status::InvalidParameter, sentence);
+    if status == CloseStatus::EMPTY {
+        return if reason.is_empty() {
+            Ok(CloseFrame::empty())
+        } else {
+            Err(refused("close status 1005 has no room for a reason".to_owned()))
+        };
     }
-    if reason.len() > MOST_REASON {
-        return refused(format!("the reason has {} bytes, at most {MOST_REASON} fit", reason.len()));
-    }
-    match str::from_utf8(reason) {
-        Ok(_) => Ok(()),
-        Err(error) => refused(format!("the reason is not UTF-8 at byte {}", error.valid_up_to())),
-    }
+    let status = CloseStatus::new(status).ok_or_else(|| refused(format!("close status {status} may not be sent")))?;
+    let text = str::from_utf8(reason).map_err(|error| refused(format!("the reason is not UTF-8 at byte {}", error.valid_up_to())))?;
+    CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
 }
 
 /// Receives the next piece of a message, or the peer's close frame.
@@ -169,9 +162,9 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
-        check_close(status, reason)?;
+        let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::close(entry.websocket()?, status, reason)
+        blocking::close(entry.websocket()?, frame)
     })
 }
 
@@ -194,9 +187,9 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
-        check_close(status, reason)?;
+        let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::shutdown(entry.websocket()?, status, reason)
+        blocking::shutdown(entry.websocket()?, frame)
     })
 }
 
@@ -345,8 +338,8 @@ pub unsafe extern "C" fn ws_ping(websocket: ws_handle, payload: *const c_void, l
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let payload = unsafe { pointer::bytes(payload, length, "payload")? };
-        if payload.len() > MOST_PING {
-            return Err(Error::new(Status::InvalidParameter, format!("the payload has {length} bytes, at most {MOST_PING} fit")));
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(Error::new(Status::InvalidParameter, format!("the payload has {length} bytes, at most {MAX_CONTROL_PAYLOAD} fit")));
         }
         find(websocket)?;
         Err(not_built("ws_ping"))
@@ -359,17 +352,17 @@ mod tests {
 
     #[test]
     fn only_statuses_of_the_rfc_and_of_programs_may_be_sent() {
-        let allowed: Vec<u16> = (0..=u16::MAX).filter(|&status| check_close(status, b"").is_ok()).collect();
+        let allowed: Vec<u16> = (0..=u16::MAX).filter(|&status| close_frame(status, b"").is_ok()).collect();
         let expected: Vec<u16> = (1000..=1003).chain([1005]).chain(1007..=1014).chain(3000..=4999).collect();
         assert_eq!(allowed, expected);
     }
 
     #[test]
     fn a_reason_is_utf8_of_at_most_123_bytes_and_needs_a_status() {
-        assert!(check_close(1000, &[b'a'; 123]).is_ok());
-        assert_eq!(check_close(1000, &[b'a'; 124]).unwrap_err().to_string(), "the reason has 124 bytes, at most 123 fit");
-        assert_eq!(check_close(1000, b"ab\xc3").unwrap_err().to_string(), "the reason is not UTF-8 at byte 2");
-        assert_eq!(check_close(1005, b"a").unwrap_err().status(), Status::InvalidParameter);
+        assert!(close_frame(1000, &[b'a'; 123]).is_ok());
+        assert_eq!(close_frame(1000, &[b'a'; 124]).unwrap_err().to_string(), "the reason has 124 bytes, at most 123 fit");
+        assert_eq!(close_frame(1000, b"ab\xc3").unwrap_err().to_string(), "the reason is not UTF-8 at byte 2");
+        assert_eq!(close_frame(1005, b"a").unwrap_err().status(), Status::InvalidParameter);
     }
 
     #[test]

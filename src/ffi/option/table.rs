@@ -177,7 +177,7 @@ mod known {
         match object {
             Object::ClientRequest(request) => Ok(request.url()),
             Object::ServerRequest(request) => request.url(),
-            Object::WebSocket(connection) => Ok(connection.url().to_owned()),
+            Object::WebSocket(connection) => Ok(connection.agreed().url.clone()),
             Object::Listener(listener) => Ok(listener.url()),
             Object::Session(_) => nobody(),
         }
@@ -187,13 +187,13 @@ mod known {
         match object {
             Object::ClientRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
             Object::ServerRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
-            Object::WebSocket(connection) => Ok(connection.subprotocol().unwrap_or_default().to_owned()),
+            Object::WebSocket(connection) => Ok(connection.agreed().subprotocol.clone().unwrap_or_default()),
             Object::Session(_) | Object::Listener(_) => nobody(),
         }
     }
 
     pub fn extensions(object: &Object) -> Result<String> {
-        if let Object::WebSocket(connection) = object { Ok(connection.extensions().to_owned()) } else { nobody() }
+        if let Object::WebSocket(connection) = object { Ok(connection.agreed().extensions.clone()) } else { nobody() }
     }
 
     pub fn is_websocket(object: &Object) -> Result<u32> {
