@@ -25,11 +25,12 @@ install_packages() {
   as_root apt-get update -q -o DPkg::Lock::Timeout=300 > /dev/null 2>&1 && as_root "${install[@]}" "$@" > /dev/null 2>&1
 }
 
-# fetch_with_pip PROGRAM: into build/tools, for this checkout alone.
+# fetch_with_pip PROGRAM: into build/tools, for this checkout alone. Each has a directory of its own, because pip will not add to one.
 fetch_with_pip() {
-  have python3 && python3 -m pip install -q --target "$top/build/tools/python" "$1" > /dev/null 2>&1 || return 1
+  local place=$top/build/tools/$1
+  have python3 && python3 -m pip install -q --upgrade --target "$place" "$1" > /dev/null 2>&1 || return 1
   mkdir -p "$top/build/tools/bin"
-  printf '#!/bin/sh\nPYTHONPATH=%s exec %s "$@"\n' "$top/build/tools/python" "$top/build/tools/python/bin/$1" > "$top/build/tools/bin/$1"
+  printf '#!/bin/sh\nPYTHONPATH=%s exec %s "$@"\n' "'$place'" "'$place/bin/$1'" > "$top/build/tools/bin/$1"
   chmod +x "$top/build/tools/bin/$1"
 }
 
