@@ -21,3 +21,4 @@ pub mod options;
 pub mod protocol;
 pub mod server;
 pub mod session;
+pub mod transport;

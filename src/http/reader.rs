@@ -284,7 +284,8 @@ fn check_version(line: &[u8], kind: Kind) -> Result<(), HeadError> {
     }
 }
 
-/// A header line begins with a token and a colon (RFC 9112 §5.1: no blank between them). Of any other line nothing is shown: it may be secret.
+/// A header line begins with a token and a colon, without a blank between them (RFC 9112 §5.1). Of any other line nothing is shown:
+/// it may be secret.
 fn check_field_line(line: &[u8], number: usize) -> Result<(), HeadError> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(HeadError::Folded { line: number });
