@@ -252,7 +252,7 @@ impl Connection {
         if !outbox.lifecycle.may_receive() {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the peer has sent its close frame"));
         }
-        if !matches!(outbox.closing, Closing::No) {
+        if !matches!(outbox.closing(), Closing::No) {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the connection was closed"));
         }
         Ok(())
@@ -262,7 +262,7 @@ impl Connection {
         let mut outbox = self.outbox();
         // After its own close frame a side sends nothing more.
         if !outbox.lifecycle.has_sent_close() {
-            outbox.controls.put_pong(payload);
+            outbox.pending().controls.put_pong(payload);
             self.flush_locked(outbox);
         }
     }
@@ -343,7 +343,7 @@ impl Connection {
         match outbox.keepalive.step(now, options.keepalive_interval, options.keepalive_timeout) {
             KeepaliveStep::Wait(until) => Ok(until),
             KeepaliveStep::SendPing => {
-                outbox.controls.put_ping(&[]);
+                outbox.pending().controls.put_ping(&[]);
                 Ok(Some(now))
             }
             KeepaliveStep::PeerLost => {
@@ -373,8 +373,8 @@ impl Connection {
     /// `ws_close` begins: `Some` if it has nothing to do but return this.
     pub fn begin_close(&self) -> Option<Result<()>> {
         let mut outbox = self.outbox();
-        match &outbox.closing {
-            Closing::Ended(result) => return Some(result.clone()),
+        match outbox.closing() {
+            Closing::Ended(result) => return Some(result),
             Closing::UnderWay => {
                 return Some(Err(Error::new(Status::InvalidOperation, "another thread is closing the connection")));
             }
@@ -383,7 +383,7 @@ impl Connection {
         if let Some(failure) = outbox.failure() {
             return Some(Err(failure.clone()));
         }
-        outbox.closing = Closing::UnderWay;
+        outbox.set_closing(Closing::UnderWay);
         drop(outbox);
         self.raise(Signal::Closing);
         None
@@ -391,7 +391,7 @@ impl Connection {
 
     /// `ws_close` has ended; later calls return the same. After an error the TCP connection is gone too.
     pub fn end_close(&self, result: Result<()>) -> Result<()> {
-        self.outbox().closing = Closing::Ended(result.clone());
+        self.outbox().set_closing(Closing::Ended(result.clone()));
         if result.is_err() {
             self.stream.shut_down();
         }
