@@ -89,6 +89,11 @@ impl Outbox {
         self.turn.is_some()
     }
 
+    /// Whether a thread is writing, or waits to.
+    pub(super) fn is_sending(&self) -> bool {
+        self.turn.is_none() || self.waiting > 0
+    }
+
     /// Whether something waits to be written.
     #[inline]
     pub(super) fn has_work(&self) -> bool {
