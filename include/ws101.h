@@ -299,8 +299,8 @@ WS_API ws_status ws_open(const char *user_agent, uint32_t flags, ws_handle *sess
  * ws_complete_upgrade.
  *
  * @param session The session.
- * @param url     "ws://host[:port][/path][?query]" or "wss://…", in UTF-8; copied. IPv6 addresses in brackets. The default ports
- *                are 80 and 443. User names and fragments are refused.
+ * @param url     "ws://host:port/path?query" or "wss://…", in UTF-8; copied. Only the host is needed; an IPv6 address is in
+ *                brackets; the default ports are 80 and 443. User names and fragments are refused.
  * @param request OUT: the request; close it with ws_close_handle, at the earliest after ws_complete_upgrade.
  *
  * @return WS_OK;
@@ -997,7 +997,7 @@ enum {
     WS_OPTION_METHOD = 13035,
     /** Text, query. Of the request line: path and query. Server's request after its handshake. */
     WS_OPTION_TARGET = 13036,
-    /** Text, query. "127.0.0.1:8000", "[::1]:8000". Request once it is connected, websocket, listener. */
+    /** Text, query. "127.0.0.1:8000"; IPv6 in brackets. Request once it is connected, websocket, listener. */
     WS_OPTION_LOCAL_ADDRESS = 13037,
     /** Text, query. Likewise, of the peer. Request once it is connected, websocket. */
     WS_OPTION_REMOTE_ADDRESS = 13038,
