@@ -14,8 +14,7 @@ pub use close::{close, shutdown};
 pub use open::{Opening, Reply, open};
 pub use stop::StopSign;
 
-use super::entropy::masking_key;
-use crate::connection::{Connection, Operation, Progress, ReceiveClaim, Received, Step};
+use crate::connection::{Connection, Operation, Outgoing, Progress, ReceiveClaim, Received, Step};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
 use crate::transport::Interest;
@@ -65,6 +64,11 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
 
 /// Sends one frame. WinHttpWebSocketSend.
 pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payload: &[u8]) -> Result<()> {
+    send_parts(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] })
+}
+
+/// Sends one frame that lies in several places.
+pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout());
     let mut turn = loop {
         match connection.try_turn_for_data()? {
@@ -72,7 +76,7 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             None => wait.for_turn()?,
         }
     };
-    let mut frame = turn.begin(kind, ends_message, payload)?;
+    let mut frame = turn.begin(message)?;
     loop {
         let interrupted = match turn.step(&mut frame, wait.patience()) {
             Ok(Progress::Done) => break,
@@ -85,14 +89,8 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             return if connection.signals().is_dropped() { Err(reason) } else { turn.give_up(frame, reason, limit) };
         }
     }
-    drop(frame);
-    turn.settle();
+    turn.end(frame);
     Ok(())
-}
-
-/// Where this driver's connections get their masking keys.
-pub fn keys() -> crate::connection::Keys {
-    masking_key
 }
 
 /// What a wait for sending waits for.
