@@ -196,7 +196,9 @@ impl Request {
         };
         let agreed = Agreed { url: self.url.to_string(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES).map(Arc::new)
+        let connection = Arc::new(Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)?);
+        blocking::adopt(&connection, self.may_start_threads);
+        Ok(connection)
     }
 
     /// Status and headers of the answer; 12019 before there is one.

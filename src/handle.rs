@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client;
 use crate::connection::Connection;
+use crate::driver::caretaker;
 use crate::error::{Error, Result, Status};
 use crate::http::Headers;
 use crate::process::Process;
@@ -101,7 +102,10 @@ impl Object {
             Object::Session(_) => {}
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
-            Object::WebSocket(connection) => connection.drop_connection(),
+            Object::WebSocket(connection) => {
+                connection.drop_connection();
+                caretaker::let_go();
+            }
             Object::Listener(listener) => listener.close(),
         }
     }

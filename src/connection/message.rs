@@ -80,15 +80,28 @@ impl ReceiveHalf {
         self.assembly.as_ref().map_or(&[], |assembly| &assembly.bytes[..assembly.length])
     }
 
-    /// Whether a message is half received in memory of the library, so that its pieces cannot go anywhere else.
-    pub fn is_inside_whole_message(&self) -> bool {
-        self.assembly.as_ref().is_some_and(|assembly| !assembly.is_delivered && assembly.length > 0)
+    /// A piece is to be received: 4317 if the message that is open was begun as a whole one. The last message is no longer the program's.
+    #[inline]
+    pub fn begin_piece(&mut self) -> Result<()> {
+        if self.expects_whole() {
+            return Err(Error::new(
+                Status::InvalidOperation,
+                "the message was begun as a whole one and must be received to its end as one",
+            ));
+        }
+        if let Some(assembly) = &mut self.assembly {
+            assembly.begin();
+        }
+        Ok(())
     }
 
     fn fill(&mut self, assembly: &mut Assembly, connection: &Connection, patience: Patience) -> Result<MessageStep> {
         if assembly.is_delivered || assembly.length == 0 {
             if self.is_inside_message() && !self.expects_whole() {
-                return Err(Error::new(Status::InvalidOperation, "the message was begun in pieces and must be received to its end in pieces"));
+                return Err(Error::new(
+                    Status::InvalidOperation,
+                    "the message was begun in pieces and must be received to its end in pieces",
+                ));
             }
             assembly.begin();
         }

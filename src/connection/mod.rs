@@ -25,7 +25,7 @@ pub use alive::RoundTripTimes;
 pub use claim::{Counted, ReceiveClaim};
 pub use closing::CloseSent;
 pub use message::MessageStep;
-pub use receive::{ReceiveHalf, Received, Step};
+pub use receive::{Ahead, ReceiveHalf, Received, Step};
 pub use send::{Frame, Outgoing, Progress, Turn};
 pub use signals::{Operation, Signals};
 
@@ -215,13 +215,26 @@ impl Connection {
         if let Some(failure) = outbox.failure() {
             return Err(failure.clone());
         }
-        if !outbox.lifecycle.may_receive() {
+        if !outbox.lifecycle.may_receive() && outbox.close_is_told {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the peer has sent its close frame"));
         }
         if !matches!(outbox.closing(), Closing::No) {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the connection was closed"));
         }
         Ok(())
+    }
+}
+
+impl Connection {
+    /// The program is being told of the peer's close frame: no receive is possible after it.
+    pub fn tell_close(&self) {
+        self.outbox().close_is_told = true;
+    }
+
+    /// Whether there is nothing to look after any more.
+    pub fn is_over(&self) -> bool {
+        let outbox = self.outbox();
+        self.signals.is_dropped() || outbox.failure().is_some() || outbox.lifecycle.is_closed() && !outbox.has_work()
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Outbox {
     turn: Option<Encoder>,
     /// Once everything here has left, the sending side of the connection ends.
     pub(super) ends_when_empty: bool,
+    /// The program knows of the peer's close frame.
+    pub(super) close_is_told: bool,
     /// Threads that wait for the turn.
     pub(super) waiting: u32,
     /// The closing handshake.
@@ -71,6 +73,7 @@ impl Outbox {
         Outbox {
             turn: Some(Encoder::default()),
             ends_when_empty: false,
+            close_is_told: false,
             waiting: 0,
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),

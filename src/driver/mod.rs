@@ -3,6 +3,7 @@
 //! In scope: waiting on behalf of `connection`'s steps, with deadlines, cancellation and keep-alive. Out of scope: what the steps do.
 
 pub mod blocking;
+pub mod caretaker;
 pub mod clock;
 pub mod entropy;
 

@@ -80,7 +80,8 @@ impl Stream {
         self.socket.peer_addr().map(|address| address_text(address.as_socket()))
     }
 
-    fn as_descriptor(&self) -> BorrowedFd<'_> {
+    /// The descriptor, for waiting on many.
+    pub fn as_descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
