@@ -34,6 +34,9 @@ pub enum Role {
     Server,
 }
 
+pub mod handshake;
+pub mod url;
+
 /// Text or binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MessageKind {
