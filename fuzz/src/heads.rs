@@ -200,8 +200,9 @@ fn list_headers(text: &[u8]) {
             Ok(()) => fields.push((name.into_owned(), value.trim_ascii().to_vec())),
             Err(error) => {
                 assert_eq!(headers.len(), before, "a refused header left something");
-                let secret = String::from_utf8_lossy(value);
-                assert!(value.len() < 8 || !error.to_string().contains(&*secret), "the sentence shows the value");
+                // The sentence does not depend on the value, but for the character that is wrong.
+                let hidden: Vec<u8> = value.iter().map(|byte| if byte.is_ascii_graphic() { b'x' } else { *byte }).collect();
+                assert_eq!(Headers::new().push(&name, &hidden), Err(error), "the sentence shows the value");
             }
         }
     }
