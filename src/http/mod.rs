@@ -1,7 +1,8 @@
 //! HTTP/1.1 as far as an upgrade needs it: header lists, and heads as bytes (RFC 9112).
 //!
-//! In scope: reading and writing heads under hard limits. Out of scope: bodies, and what the fields mean (that is `protocol/handshake`).
+//! In scope: reading and writing heads under hard limits, and the body of a refusal. Out of scope: what the fields mean (that is `protocol/handshake`).
 
+pub mod body;
 pub mod head;
 pub mod headers;
 mod reader;
@@ -9,6 +10,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use body::Body;
 pub use head::{RequestHead, ResponseHead, reason_phrase, write_request, write_response};
 pub use headers::{Headers, InvalidHeader};
 pub use reader::{HeadError, HeadReader, Limits};

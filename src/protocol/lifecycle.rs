@@ -19,6 +19,8 @@ pub enum Reply {
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     sent: bool,
+    /// What was sent is the library's own answer.
+    answered: bool,
     /// The peer's close frame. Boxed: most connections are open most of the time.
     received: Option<Box<CloseFrame>>,
 }
@@ -37,6 +39,11 @@ impl Lifecycle {
     /// Whether this side's close frame is sent, or on its way: nothing may follow it.
     pub fn has_sent_close(&self) -> bool {
         self.sent
+    }
+
+    /// Whether the peer's close frame was answered without the program.
+    pub fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// Whether both close frames were seen.
@@ -61,6 +68,7 @@ impl Lifecycle {
             (false, true) => Reply::LeftToProgram,
             (false, false) => {
                 self.sent = true;
+                self.answered = true;
                 Reply::Send(frame.echo())
             }
         };
