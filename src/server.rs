@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Agreed, Connection, Upgraded};
-use crate::driver::{blocking, clock};
+use crate::driver::{self, blocking};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, RequestHead, reason_phrase, write_response};
 use crate::options::{Options, SharedOptions};
@@ -234,7 +234,7 @@ impl Request {
         let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
         let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        Connection::new(Role::Server, upgraded, options, blocking::keys(), clock::now()).map(Arc::new)
+        Connection::new(Role::Server, upgraded, options, &driver::SOURCES).map(Arc::new)
     }
 
     /// Answers with something other than a WebSocket, with `Content-Length` and `Connection: close`.

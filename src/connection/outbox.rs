@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use super::Counted;
+use super::alive::{RoundTripTimes, RoundTrips};
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
@@ -24,6 +26,10 @@ pub struct Outbox {
     pub(super) lifecycle: Lifecycle,
     /// The dead-peer clock.
     pub(super) keepalive: Keepalive,
+    /// What was sent so far.
+    pub(super) counted: Counted,
+    /// Made with the first ping.
+    round_trips: Option<Box<RoundTrips>>,
     /// What waits to be written; most of the time nothing does.
     pending: Option<Box<Pending>>,
     /// How it ended, or is about to; most connections are open most of the time.
@@ -68,6 +74,8 @@ impl Outbox {
             waiting: 0,
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),
+            counted: Counted::default(),
+            round_trips: None,
             pending: None,
             end: None,
         }
@@ -87,6 +95,11 @@ impl Outbox {
     /// Whether nobody has the writer turn.
     pub(super) fn is_turn_free(&self) -> bool {
         self.turn.is_some()
+    }
+
+    /// Whether a thread is writing, or waits to.
+    pub(super) fn is_sending(&self) -> bool {
+        self.turn.is_none() || self.waiting > 0
     }
 
     /// Whether something waits to be written.
@@ -112,6 +125,26 @@ impl Outbox {
             self.pending = None;
         }
         work
+    }
+
+    /// Bytes that wait to be written, control frames apart.
+    pub(super) fn queued(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.tail.len())
+    }
+
+    /// The pings that were asked, if there were any.
+    pub(super) fn round_trips(&mut self) -> Option<&mut RoundTrips> {
+        self.round_trips.as_deref_mut()
+    }
+
+    /// The pings that were asked.
+    pub(super) fn round_trips_or_new(&mut self) -> &mut RoundTrips {
+        self.round_trips.get_or_insert_default()
+    }
+
+    /// How long pings took.
+    pub(super) fn round_trip_times(&self) -> RoundTripTimes {
+        self.round_trips.as_ref().map(|round_trips| round_trips.times()).unwrap_or_default()
     }
 
     /// Forgets what waits: nobody will take it any more.

@@ -5,8 +5,9 @@
 
 use std::io;
 
-use super::Connection;
 use super::buffers::{Buffer, Use, buffer_of};
+use super::message::Assembly;
+use super::{Connection, Counted};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
@@ -49,6 +50,11 @@ pub struct ReceiveHalf {
     buffer_size: usize,
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
+    bytes: u64,
+    /// Whole messages are put together here.
+    pub(super) assembly: Option<Assembly>,
+    /// The message under way was begun as a whole one.
+    expects_whole: bool,
     /// What the socket said while a piece was already in the caller's memory.
     deferred: Option<Error>,
 }
@@ -65,6 +71,9 @@ impl ReceiveHalf {
             buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
             buffer_size: options.receive_buffer_size as usize,
             saw_life: false,
+            bytes: 0,
+            assembly: None,
+            expects_whole: false,
             deferred: None,
         })
     }
@@ -73,9 +82,39 @@ impl ReceiveHalf {
         self.decoder.set_limits(limits(options));
     }
 
+    /// What was received so far.
+    pub(super) fn counted(&self) -> Counted {
+        let (frames, messages) = self.decoder.counted();
+        Counted { bytes: self.bytes, frames, messages }
+    }
+
     /// Whether something was received since this was last asked.
     pub fn take_life(&mut self) -> bool {
         std::mem::take(&mut self.saw_life)
+    }
+
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_inside_message(&self) -> bool {
+        self.decoder.is_inside_message()
+    }
+
+    /// Whether the message that is open was begun as a whole one.
+    pub(super) fn expects_whole(&self) -> bool {
+        self.expects_whole
+    }
+
+    pub(super) fn set_expects_whole(&mut self, expects_whole: bool) {
+        self.expects_whole = expects_whole;
+    }
+
+    /// What the headers of the open message add up to.
+    pub(super) fn message_size(&self) -> u64 {
+        self.decoder.message_size()
+    }
+
+    /// What is left of the frame under way.
+    pub(super) fn direct_room(&self) -> u64 {
+        self.decoder.direct_room()
     }
 
     /// Goes on until there is something for the program, or nothing on the socket. `room` must not be empty.
@@ -118,7 +157,7 @@ impl ReceiveHalf {
                 Item::NeedBytes => {}
                 Item::Piece(piece) => return self.top_up(connection, room, piece).map(Some),
                 Item::Ping => connection.answer_ping(self.decoder.control_payload()),
-                Item::Pong => {}
+                Item::Pong => connection.take_pong(self.decoder.control_payload()),
                 Item::Close => {
                     let frame = match CloseFrame::decode(self.decoder.control_payload()) {
                         Ok(frame) => frame,
@@ -185,7 +224,7 @@ impl ReceiveHalf {
         } else {
             self.buffer = Some(buffer);
         }
-        received?;
+        self.bytes += received? as u64;
         self.saw_life = true;
         if into_room == 0 {
             return Ok(None);

@@ -5,3 +5,6 @@
 pub mod blocking;
 pub mod clock;
 pub mod entropy;
+
+/// What this floor gives to the connections it drives.
+pub static SOURCES: crate::connection::Sources = crate::connection::Sources { masking_key: entropy::masking_key, now: clock::now };

@@ -112,6 +112,27 @@ pub fn send(socket: BorrowedFd<'_>, first: &[u8], second: &[u8], patience: Patie
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// The most pieces that one call sends; what is left goes with the next.
+const MAX_PARTS: usize = 64;
+
+/// Sends many pieces of memory, one after the other, without ever raising SIGPIPE.
+pub fn send_parts(socket: BorrowedFd<'_>, header: &[u8], first: &[u8], rest: &[&[u8]], patience: Patience) -> io::Result<usize> {
+    let entry = |part: &[u8]| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+    let mut parts = [entry(&[]); MAX_PARTS];
+    (parts[0], parts[1]) = (entry(header), entry(first));
+    for (slot, part) in parts[2..].iter_mut().zip(rest) {
+        *slot = entry(part);
+    }
+    let flags = NO_SIGNAL | if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
+    // SAFETY: as in `message`.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = parts.as_mut_ptr();
+    message.msg_iovlen = (rest.len() + 2).min(MAX_PARTS) as _;
+    // SAFETY: the message points to live slices, which sendmsg only reads.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 const NO_SIGNAL: libc::c_int = 0; // SO_NOSIGPIPE is set on the socket instead
 #[cfg(not(any(target_os = "macos", target_os = "ios")))]

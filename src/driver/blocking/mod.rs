@@ -14,12 +14,11 @@ pub use close::{close, shutdown};
 pub use open::{Opening, Reply, open};
 pub use stop::StopSign;
 
-use super::entropy::masking_key;
-use crate::connection::{Connection, Progress, ReceiveClaim, Received, Signal, Step};
+use crate::connection::{Connection, Operation, Outgoing, Progress, ReceiveClaim, Received, Step};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
 use crate::transport::Interest;
-use wait::{Operation, Wait};
+use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
@@ -65,6 +64,11 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
 
 /// Sends one frame. WinHttpWebSocketSend.
 pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payload: &[u8]) -> Result<()> {
+    send_parts(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] })
+}
+
+/// Sends one frame that lies in several places.
+pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout());
     let mut turn = loop {
         match connection.try_turn_for_data()? {
@@ -72,7 +76,7 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             None => wait.for_turn()?,
         }
     };
-    let mut frame = turn.begin(kind, ends_message, payload)?;
+    let mut frame = turn.begin(message)?;
     loop {
         let interrupted = match turn.step(&mut frame, wait.patience()) {
             Ok(Progress::Done) => break,
@@ -82,17 +86,11 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
         };
         if let Err(reason) = wait.for_room(interrupted) {
             let limit = connection.options().send_queue_limit;
-            return if connection.is_raised(Signal::Dropped) { Err(reason) } else { turn.give_up(frame, reason, limit) };
+            return if connection.signals().is_dropped() { Err(reason) } else { turn.give_up(frame, reason, limit) };
         }
     }
-    drop(frame);
-    turn.settle();
+    turn.end(frame);
     Ok(())
-}
-
-/// Where this driver's connections get their masking keys.
-pub fn keys() -> crate::connection::Keys {
-    masking_key
 }
 
 /// What a wait for sending waits for.
