@@ -26,7 +26,7 @@ pub use claim::{Counted, ReceiveClaim};
 pub use closing::CloseSent;
 pub use message::MessageStep;
 pub use receive::{Ahead, ReceiveHalf, Received, Step};
-pub use send::{Frame, Outgoing, Progress, Turn};
+pub use send::{Beginning, Frame, Outgoing, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
