@@ -5,8 +5,9 @@
 
 use std::io;
 
-use super::{Connection, Counted};
 use super::buffers::{Buffer, Use, buffer_of};
+use super::message::Assembly;
+use super::{Connection, Counted};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
@@ -18,6 +19,9 @@ const LARGE_REST: u64 = 4096;
 
 /// The longest header a server sends, and a little more; a client's has 4 bytes of key besides.
 const NEXT_HEADER: usize = 16;
+
+/// The most that is read while nobody receives.
+const READ_AHEAD: usize = 16 << 10;
 
 /// What a receive delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +44,17 @@ pub enum Step {
     },
 }
 
+/// What lies before the caretaker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ahead {
+    /// Nothing yet.
+    Nothing,
+    /// A data frame, which is the program's.
+    Data,
+    /// Nothing more will come, or nothing that matters.
+    End,
+}
+
 /// The state of the receiving side. Held by one thread at a time.
 #[derive(Debug)]
 pub struct ReceiveHalf {
@@ -50,6 +65,12 @@ pub struct ReceiveHalf {
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
     bytes: u64,
+    /// Whole messages are put together here.
+    pub(super) assembly: Option<Assembly>,
+    /// The message under way was begun as a whole one.
+    expects_whole: bool,
+    /// The caretaker saw the peer's close frame; the program was not told yet.
+    has_untold_close: bool,
     /// What the socket said while a piece was already in the caller's memory.
     deferred: Option<Error>,
 }
@@ -67,6 +88,9 @@ impl ReceiveHalf {
             buffer_size: options.receive_buffer_size as usize,
             saw_life: false,
             bytes: 0,
+            assembly: None,
+            expects_whole: false,
+            has_untold_close: false,
             deferred: None,
         })
     }
@@ -86,12 +110,40 @@ impl ReceiveHalf {
         std::mem::take(&mut self.saw_life)
     }
 
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_inside_message(&self) -> bool {
+        self.decoder.is_inside_message()
+    }
+
+    /// Whether the message that is open was begun as a whole one.
+    pub(super) fn expects_whole(&self) -> bool {
+        self.expects_whole
+    }
+
+    pub(super) fn set_expects_whole(&mut self, expects_whole: bool) {
+        self.expects_whole = expects_whole;
+    }
+
+    /// What the headers of the open message add up to.
+    pub(super) fn message_size(&self) -> u64 {
+        self.decoder.message_size()
+    }
+
+    /// What is left of the frame under way.
+    pub(super) fn direct_room(&self) -> u64 {
+        self.decoder.direct_room()
+    }
+
     /// Goes on until there is something for the program, or nothing on the socket. `room` must not be empty.
     #[inline]
     pub fn step(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
         loop {
             if let Some(received) = self.drain(connection, room)? {
                 return Ok(Step::Received(received));
+            }
+            if self.has_untold_close {
+                self.has_untold_close = false;
+                return Ok(Step::Received(Received::Close));
             }
             if let Some(error) = self.deferred.take() {
                 return Err(error);
@@ -126,7 +178,7 @@ impl ReceiveHalf {
                 Item::NeedBytes => {}
                 Item::Piece(piece) => return self.top_up(connection, room, piece).map(Some),
                 Item::Ping => connection.answer_ping(self.decoder.control_payload()),
-                Item::Pong => {}
+                Item::Pong => connection.take_pong(self.decoder.control_payload()),
                 Item::Close => {
                     let frame = match CloseFrame::decode(self.decoder.control_payload()) {
                         Ok(frame) => frame,
@@ -199,6 +251,72 @@ impl ReceiveHalf {
             return Ok(None);
         }
         self.decoder.accept_direct(&mut room[..into_room]).map(Some).map_err(ReadError::Violation)
+    }
+
+    /// For the caretaker: reads a little ahead and sees to control frames, as far as the first data frame. What goes wrong is kept for the next
+    /// receive.
+    pub fn look_after(&mut self, connection: &Connection) -> Ahead {
+        loop {
+            if self.has_untold_close || self.deferred.is_some() {
+                return Ahead::End;
+            }
+            if let Some(buffer) = &mut self.buffer {
+                match self.decoder.feed_controls(buffer.filled()) {
+                    Err(violation) => {
+                        connection.fail_with(violation);
+                        return Ahead::End;
+                    }
+                    Ok((_, None)) => return Ahead::Data,
+                    Ok((used, Some(item))) => {
+                        buffer.consume(used);
+                        if buffer.is_empty() {
+                            self.give_buffer_back();
+                        }
+                        self.see_to(connection, item);
+                    }
+                }
+            } else if self.decoder.direct_room() > 0 {
+                return Ahead::Data;
+            } else if !self.read_ahead(connection) {
+                return if self.deferred.is_some() { Ahead::End } else { Ahead::Nothing };
+            }
+        }
+    }
+
+    fn see_to(&mut self, connection: &Connection, item: Item) {
+        match item {
+            Item::Ping => connection.answer_ping(self.decoder.control_payload()),
+            Item::Pong => connection.take_pong(self.decoder.control_payload()),
+            Item::Close => match CloseFrame::decode(self.decoder.control_payload()) {
+                Ok(frame) => {
+                    connection.receive_close(frame);
+                    self.has_untold_close = true;
+                }
+                Err(violation) => {
+                    connection.fail_with(violation);
+                }
+            },
+            Item::NeedBytes | Item::Piece(_) => {}
+        }
+    }
+
+    /// One read into a small buffer; false if there was nothing.
+    fn read_ahead(&mut self, connection: &Connection) -> bool {
+        let Ok(mut buffer) = Buffer::take(Use::Receive, READ_AHEAD) else { return false };
+        match connection.stream.receive(buffer.room(), &mut [], Patience::None) {
+            Ok(count) if count > 0 => {
+                buffer.add(count);
+                self.buffer = Some(buffer);
+                self.bytes += count as u64;
+                self.saw_life = true;
+                return true;
+            }
+            Ok(_) => self.deferred = Some(ended()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => self.deferred = Some(lost(&error)),
+        }
+        buffer.give_back(Use::Receive);
+        false
     }
 
     /// Receives and throws away; 0 = the end. Only when no more messages are to be delivered.
