@@ -208,9 +208,8 @@ impl Connection {
 
 /// Receiving.
 impl Connection {
-    /// Whether a receive may begin: the failure, or 4317 after the peer's close frame or a close of this side.
-    #[inline]
-    pub fn check_may_receive(&self) -> Result<()> {
+    /// Whether a receive may begin, once it is not sure: the failure, or 4317 after the peer's close frame or a close of this side.
+    fn check_may_receive(&self) -> Result<()> {
         let outbox = self.outbox();
         if let Some(failure) = outbox.failure() {
             return Err(failure.clone());
@@ -229,6 +228,12 @@ impl Connection {
     /// The program is being told of the peer's close frame: no receive is possible after it.
     pub fn tell_close(&self) {
         self.outbox().close_is_told = true;
+        self.bar_receives();
+    }
+
+    /// Later receives must look whether they are possible.
+    fn bar_receives(&self) {
+        lock(&self.receive).is_barred = true;
     }
 
     /// Whether there is nothing to look after any more.

@@ -117,7 +117,7 @@ pub fn receive(socket: BorrowedFd<'_>, first: &mut [u8], second: &mut [u8], pati
     let flags = if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
     let mut message = message(&mut parts);
     // SAFETY: the message points to two live, exclusively borrowed slices; the kernel writes no further than their lengths.
-    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) };
+    let received = unsafe { recvmsg(socket.as_raw_fd(), &mut message, flags) };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
@@ -131,7 +131,7 @@ pub fn send(socket: BorrowedFd<'_>, first: &[u8], second: &[u8], patience: Patie
     let flags = NO_SIGNAL | if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
     let message = message(&mut parts);
     // SAFETY: the message points to two live slices, which sendmsg only reads.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) };
+    let sent = unsafe { sendmsg(socket.as_raw_fd(), &message, flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
@@ -152,9 +152,28 @@ pub fn send_parts(socket: BorrowedFd<'_>, header: &[u8], first: &[u8], rest: &[&
     message.msg_iov = parts.as_mut_ptr();
     message.msg_iovlen = (rest.len() + 2).min(MAX_PARTS) as _;
     // SAFETY: the message points to live slices, which sendmsg only reads.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) };
+    let sent = unsafe { sendmsg(socket.as_raw_fd(), &message, flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
+
+/// On Linux the system call itself: libc's functions are cancellation points, so that a host which cancels its threads would unwind through
+/// this library; and they spend some thirty instructions on it in every process with threads.
+#[cfg(target_os = "linux")]
+#[inline]
+unsafe fn recvmsg(socket: libc::c_int, message: *mut libc::msghdr, flags: libc::c_int) -> isize {
+    // SAFETY: the caller's promise, that of recvmsg.
+    unsafe { libc::syscall(libc::SYS_recvmsg, socket, message, flags) as isize }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+unsafe fn sendmsg(socket: libc::c_int, message: *const libc::msghdr, flags: libc::c_int) -> isize {
+    // SAFETY: the caller's promise, that of sendmsg.
+    unsafe { libc::syscall(libc::SYS_sendmsg, socket, message, flags) as isize }
+}
+
+#[cfg(not(target_os = "linux"))]
+use libc::{recvmsg, sendmsg};
 
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 const NO_SIGNAL: libc::c_int = 0; // SO_NOSIGPIPE is set on the socket instead

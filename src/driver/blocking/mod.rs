@@ -25,7 +25,6 @@ use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
-    connection.check_may_receive()?;
     let mut claim = connection.claim_receive()?;
     claim.half().begin_piece()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
@@ -58,7 +57,6 @@ pub enum WholeMessage {
 
 /// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
 pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
-    connection.check_may_receive()?;
     let mut claim = connection.claim_receive()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     loop {
