@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs a server, then a client against it, and says in the last line how both ended.
 #   pair.sh [--stop | --kill] SERVER [ARG...] -- CLIENT [ARG...]        {url} in an ARG of the client becomes the server's URL
-# The server must print `listening on URL`. When the client has ended, it gets SIGTERM; with --stop or --kill it gets SIGTERM or SIGKILL while the
-# client is still at work. WRAP (such as "valgrind -q") is put before both. Exits with 0 if it could run both, whatever their status was.
+# The server must print `listening on URL` first; what else it printed comes after the client's output. When the client has ended, it gets SIGTERM;
+# with --stop or --kill it gets SIGTERM or SIGKILL while the client is still at work. WRAP (such as "valgrind -q") is put before both. Exits with 0
+# if it could run both, whatever their status was.
 set -u
 during=
 case ${1-} in --stop) during=TERM; shift ;; --kill) during=KILL; shift ;; esac
@@ -36,4 +37,5 @@ kill -TERM "$server_process" 2>/dev/null
 { wait "$server_process"; } 2>/dev/null
 server_status=$?
 server_process=
+sed 1d "$said"
 echo "client $client_status, server $server_status"
