@@ -152,8 +152,7 @@ impl Request {
         };
         let handshake = ClientHandshake::new(Key::from_nonce(entropy::nonce()?), &offer)?;
         let request = write_request("GET", self.url.target(), handshake.request_headers());
-        let opening =
-            blocking::Opening { url: &self.url, options: &options, sign: &self.sign, may_start_threads: self.may_start_threads };
+        let opening = blocking::Opening { url: &self.url, options: &options, sign: &self.sign, may_start_threads: self.may_start_threads };
         let reply = blocking::open(opening, request)?;
         let verdict = handshake.judge(reply.head.status, reply.head.minor_version, &reply.head.headers);
         let subprotocol = verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
@@ -190,7 +189,9 @@ impl Request {
                     answer.outcome = Outcome::Refused(refusal);
                     return Err(error);
                 }
-                Outcome::Upgraded => return Err(Error::new(Status::IncorrectHandleState, "the request was upgraded to a websocket already")),
+                Outcome::Upgraded => {
+                    return Err(Error::new(Status::IncorrectHandleState, "the request was upgraded to a websocket already"));
+                }
             }
         };
         let agreed = Agreed { url: self.url.to_string(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };

@@ -16,6 +16,8 @@ pub mod client;
 pub mod connection;
 pub mod driver;
 pub mod error;
+pub mod ffi;
+pub mod handle;
 pub mod http;
 pub mod options;
 pub mod protocol;

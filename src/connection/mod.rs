@@ -17,8 +17,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use receive::{ReceiveHalf, Received, Step};
-pub use send::{Frame, Progress, Turn};
 use send::send_error;
+pub use send::{Frame, Progress, Turn};
 
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::{Options, SharedOptions};
@@ -138,6 +138,16 @@ impl Connection {
         &self.agreed
     }
 
+    /// This side's address.
+    pub fn local_address(&self) -> Result<String> {
+        self.stream.local_address().map_err(|error| lost_address(&error))
+    }
+
+    /// The peer's address.
+    pub fn remote_address(&self) -> Result<String> {
+        self.stream.remote_address().map_err(|error| lost_address(&error))
+    }
+
     /// Which side this is.
     pub fn role(&self) -> Role {
         self.role
@@ -206,10 +216,8 @@ impl Connection {
     pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
         let mut slot = lock(&self.receive);
         slot.waiting += 1;
-        let (mut slot, _) = self
-            .receive_free
-            .wait_timeout_while(slot, timeout, |slot| slot.half.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut slot, _) =
+            self.receive_free.wait_timeout_while(slot, timeout, |slot| slot.half.is_none()).unwrap_or_else(PoisonError::into_inner);
         slot.waiting -= 1;
         self.take_half(&mut slot)
     }
@@ -227,6 +235,11 @@ impl Connection {
             half.set_limits(&self.options());
         }
         Some(ReceiveClaim { connection: self, half: Some(half) })
+    }
+
+    /// Whether a thread is in a receive.
+    pub fn is_receiving(&self) -> bool {
+        lock(&self.receive).half.is_none()
     }
 
     /// Whether a receive may begin: the failure, or 4317 after the peer's close frame or a close of this side.
@@ -296,10 +309,8 @@ impl Connection {
     pub fn wait_for_turn(&self, timeout: Duration) {
         let mut outbox = self.outbox();
         outbox.waiting += 1;
-        let (mut outbox, _) = self
-            .turn_free
-            .wait_timeout_while(outbox, timeout, |outbox| !outbox.is_turn_free())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut outbox, _) =
+            self.turn_free.wait_timeout_while(outbox, timeout, |outbox| !outbox.is_turn_free()).unwrap_or_else(PoisonError::into_inner);
         outbox.waiting -= 1;
     }
 
@@ -322,7 +333,8 @@ impl Connection {
         if saw_life {
             outbox.keepalive.life(now);
         }
-        if outbox.lifecycle.has_sent_close() || outbox.failure().is_some() {
+        // No clock runs once either side has sent its close frame: nobody would look at the answer.
+        if !outbox.lifecycle.may_send() || outbox.failure().is_some() {
             return Ok(None);
         }
         if !outbox.has_work() {
@@ -523,6 +535,10 @@ impl HotOptions {
     }
 }
 
+fn lost_address(error: &io::Error) -> Error {
+    Error::from_io(Status::Connection, "the connection has no address any more", error)
+}
+
 fn milliseconds(time: Option<Duration>) -> u32 {
     time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
 }
@@ -534,4 +550,25 @@ fn duration(milliseconds: u32) -> Option<Duration> {
 /// A panic while a lock was held has been caught at the C border and reported; the data is as consistent as before.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        eprintln!(
+            "Connection {} Outbox {} ReceiveHalf {} Options {} Controls {} Lifecycle {} Keepalive {} Closing {} Stream {}",
+            size_of::<Connection>(),
+            size_of::<Outbox>(),
+            size_of::<ReceiveHalf>(),
+            size_of::<Options>(),
+            size_of::<crate::protocol::Controls>(),
+            size_of::<crate::protocol::Lifecycle>(),
+            size_of::<crate::protocol::Keepalive>(),
+            size_of::<Closing>(),
+            size_of::<Stream>()
+        );
+    }
 }

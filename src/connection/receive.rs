@@ -5,8 +5,8 @@
 
 use std::io;
 
-use super::buffers::{Buffer, Use, buffer_of};
 use super::Connection;
+use super::buffers::{Buffer, Use, buffer_of};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};

@@ -6,9 +6,9 @@
 use std::io;
 use std::sync::MutexGuard;
 
+use super::Connection;
 use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::Outbox;
-use super::Connection;
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{ControlFrame, Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role};

@@ -9,7 +9,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::error::Status;
+use crate::error::{Error, Status};
 
 /// An ordered list of header fields; names are compared without regard to case.
 #[derive(Clone, Default)]
@@ -67,6 +67,12 @@ impl InvalidHeader {
     /// The status for a header that the program gave.
     pub fn status(&self) -> Status {
         Status::InvalidHeader
+    }
+}
+
+impl From<InvalidHeader> for Error {
+    fn from(error: InvalidHeader) -> Error {
+        Error::new(error.status(), error.to_string())
     }
 }
 

@@ -102,36 +102,30 @@ impl Decoder {
     /// Payload is unmasked on its way into `room`, which must not be empty. At most one frame's payload is delivered at a time.
     #[inline]
     pub fn feed(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Item), Violation> {
-        let mut used = 0;
-        loop {
-            let frame = match self.frame {
-                Some(frame) => frame,
-                None => match self.read_header(&input[used..])? {
-                    (taken, Some(header)) => {
-                        used += taken;
-                        self.begin(header)?
-                    }
-                    (taken, None) => return Ok((used + taken, Item::NeedBytes)),
-                },
-            };
-            let rest = &input[used..];
-            if frame.opcode.is_control() {
-                let taken = self.take_control(frame, rest);
-                return self.end_control(frame.opcode, used + taken);
-            }
-            if rest.is_empty() && frame.remaining > 0 {
-                return Ok((used, Item::NeedBytes));
-            }
-            let length = shorter(frame.remaining, rest.len().min(room.len()));
-            let (source, target) = (&rest[..length], &mut room[..length]);
-            if frame.is_masked {
-                mask::copy(source, target, frame.key, usize::from(frame.turned));
-            } else {
-                target.copy_from_slice(source);
-            }
-            let piece = self.deliver(frame, target)?;
-            return Ok((used + length, Item::Piece(piece)));
+        let (used, frame) = match self.frame {
+            Some(frame) => (0, frame),
+            None => match self.read_header(input)? {
+                (used, Some(header)) => (used, self.begin(header)?),
+                (used, None) => return Ok((used, Item::NeedBytes)),
+            },
+        };
+        let rest = &input[used..];
+        if frame.opcode.is_control() {
+            let taken = self.take_control(frame, rest);
+            return Ok((used + taken, self.end_control(frame.opcode)));
         }
+        if rest.is_empty() && frame.remaining > 0 {
+            return Ok((used, Item::NeedBytes));
+        }
+        let length = shorter(frame.remaining, rest.len().min(room.len()));
+        let (source, target) = (&rest[..length], &mut room[..length]);
+        if frame.is_masked {
+            mask::copy(source, target, frame.key, usize::from(frame.turned));
+        } else {
+            target.copy_from_slice(source);
+        }
+        let piece = self.deliver(frame, target)?;
+        Ok((used + length, Item::Piece(piece)))
     }
 
     /// How many bytes of payload may be received straight into the caller's memory; 0 when a header or a control frame comes next.
@@ -179,6 +173,8 @@ impl Decoder {
 
     #[cold]
     fn read_cut_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+        // Bytes that were refused stay refused; else each further call would add to them, until they did not fit.
+        FrameHeader::decode(&self.header[..usize::from(self.header_length)], self.sender)?;
         for (taken, &byte) in input.iter().enumerate() {
             self.header[usize::from(self.header_length)] = byte;
             self.header_length += 1;
@@ -262,17 +258,16 @@ impl Decoder {
         length
     }
 
-    fn end_control(&mut self, opcode: Opcode, used: usize) -> Result<(usize, Item), Violation> {
+    fn end_control(&mut self, opcode: Opcode) -> Item {
         if self.frame.is_some_and(|frame| frame.remaining > 0) {
-            return Ok((used, Item::NeedBytes));
+            return Item::NeedBytes;
         }
         self.frame = None;
-        let item = match opcode {
+        match opcode {
             Opcode::Ping => Item::Ping,
             Opcode::Pong => Item::Pong,
             _ => Item::Close,
-        };
-        Ok((used, item))
+        }
     }
 }
 

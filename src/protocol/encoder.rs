@@ -106,7 +106,7 @@ mod tests {
         let refused = Err(SendError::OtherKind(MessageKind::Text, MessageKind::Binary));
         assert_eq!(first_byte(&mut encoder.clone(), MessageKind::Text, false), refused);
         assert_eq!(first_byte(&mut encoder.clone(), MessageKind::Text, true), refused);
-        assert_eq!(StatusError::from(refused.unwrap_err()).status(), Status::InvalidParameter);
+        assert_eq!(StatusError::from(SendError::OtherKind(MessageKind::Text, MessageKind::Binary)).status(), Status::InvalidParameter);
     }
 
     #[test]

@@ -189,7 +189,8 @@ impl Endpoint {
 
     /// Runs the keep-alive clock and says when to call again; 13009 when the peer is lost.
     pub fn step(&mut self, now: Duration, keys: &mut dyn FnMut() -> MaskingKey) -> Result<Option<Duration>> {
-        if self.lifecycle.has_sent_close() || self.failure.is_some() {
+        // After the peer's close frame no byte is looked at: an answer to a ping could not be heard.
+        if self.lifecycle.has_sent_close() || !self.lifecycle.may_receive() || self.failure.is_some() {
             return Ok(None);
         }
         loop {

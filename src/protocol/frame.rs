@@ -51,7 +51,8 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// Reads a header from the first bytes of a frame: `None` while there are too few of them.
     ///
-    /// `sender` is the side the bytes came from. A violation is found at the first byte that shows it.
+    /// `sender` is the side the bytes came from. A violation is found as soon as the
+    /// field that shows it is complete.
     #[inline]
     pub fn decode(bytes: &[u8], sender: Role) -> Result<Option<(FrameHeader, usize)>, Violation> {
         let Some(&first) = bytes.first() else { return Ok(None) };

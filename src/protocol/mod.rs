@@ -11,8 +11,10 @@ mod decoder;
 mod encoder;
 mod endpoint;
 mod frame;
+pub mod handshake;
 mod keepalive;
 mod lifecycle;
+pub mod url;
 mod violation;
 
 pub use close::{CloseFrame, CloseStatus, MAX_REASON};
@@ -23,6 +25,7 @@ pub use endpoint::{Endpoint, Event, Settings};
 pub use frame::{FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode};
 pub use keepalive::{Keepalive, KeepaliveStep};
 pub use lifecycle::{Lifecycle, Reply};
+pub use url::{Url, UrlError, origin_form, path_of};
 pub use violation::Violation;
 
 /// Which side of the connection this is.
@@ -33,9 +36,6 @@ pub enum Role {
     /// Refuses unmasked frames.
     Server,
 }
-
-pub mod handshake;
-pub mod url;
 
 /// Text or binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::wait::{self, Interest, Wake, Woken};
 use super::Stream;
+use super::wait::{self, Interest, Wake, Woken};
 use std::os::fd::AsFd;
 
 /// The address, if the host is one and no name.

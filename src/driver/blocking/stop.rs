@@ -88,8 +88,7 @@ pub fn sleep(
             let remaining = deadline.remaining()?;
             timeout = [timeout, remaining].into_iter().flatten().min();
         }
-        let woken =
-            wait(hung.wake(), timeout).map_err(|error| Error::from_io(Status::Internal, "waiting failed", &error))?;
+        let woken = wait(hung.wake(), timeout).map_err(|error| Error::from_io(Status::Internal, "waiting failed", &error))?;
         match woken {
             Woken::Ready => return sign.check(),
             Woken::Interrupted if interruptible => return Err(Error::new(Status::Interrupted, "a signal ended the wait")),

@@ -149,9 +149,7 @@ impl<'c> Wait<'c> {
     fn timed_out(&self) -> Error {
         let time = self.timeout.unwrap_or_default().as_millis();
         match self.operation {
-            Operation::Receive => {
-                Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket)
-            }
+            Operation::Receive => Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket),
             Operation::Send => Error::new(Status::Timeout, format!("nothing could be sent within {time} ms")).in_phase(Phase::WebSocket),
             Operation::Close => {
                 Error::new(Status::Timeout, format!("the closing handshake was not done within {time} ms")).in_phase(Phase::Close)
