@@ -5,6 +5,7 @@
  *   long:N                       a text message of N letters
  *   vanish                       drops the connection without a close frame */
 #include "../example.h"
+#include <signal.h>
 #include <string.h>
 
 static ws_status say_long(ws_handle websocket, size_t length)
@@ -58,6 +59,7 @@ int main(int argc, char **argv)
     if (status == WS_OK) status = ws_listen(session, "ws://127.0.0.1:0/", &listener);
     if (status == WS_OK) status = ws_query_option(listener, WS_OPTION_URL, url, &length);
     if (status != WS_OK) return failed("listen", status);
+    signal(SIGTERM, SIG_IGN); /* it ends by itself, when its client has: what it heard shall all be printed */
     printf("listening on %.*s\n", (int)length, url);
     fflush(stdout);
     if ((status = ws_accept(listener, &request)) != WS_OK) return failed("ws_accept", status);
