@@ -140,6 +140,21 @@ impl Decoder {
         Ok((used + length, Item::Piece(piece)))
     }
 
+    /// Uses control frames alone, and stops before anything of a data frame: for whoever looks after a connection whose messages are somebody
+    /// else's. `None`: a data frame is next.
+    pub fn feed_controls(&mut self, input: &[u8]) -> Result<(usize, Option<Item>), Violation> {
+        let first = if self.header_length > 0 { self.header.first() } else { input.first() };
+        let is_data = match first {
+            _ if self.in_frame => !self.frame.opcode.is_control(),
+            Some(first) => first & 0x0F <= Opcode::Binary as u8,
+            None => return Ok((0, Some(Item::NeedBytes))),
+        };
+        if is_data {
+            return Ok((0, None));
+        }
+        self.feed(input, &mut []).map(|(used, item)| (used, Some(item)))
+    }
+
     /// How many bytes of payload may be received straight into the caller's memory; 0 when a header or a control frame comes next.
     #[inline]
     pub fn direct_room(&self) -> u64 {

@@ -14,8 +14,10 @@ pub use close::{close, shutdown};
 pub use open::{Opening, Reply, open};
 pub use stop::StopSign;
 
-use super::entropy::masking_key;
-use crate::connection::{Connection, Operation, Progress, ReceiveClaim, Received, Step};
+use std::sync::Arc;
+
+use super::caretaker;
+use crate::connection::{Connection, MessageStep, Operation, Outgoing, Progress, ReceiveClaim, Received, Step};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
 use crate::transport::Interest;
@@ -23,17 +25,56 @@ use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
-    connection.check_may_receive()?;
     let mut claim = connection.claim_receive()?;
+    claim.half().begin_piece()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     loop {
         match claim.half().step(connection, room, wait.patience()) {
-            Ok(Step::Received(received)) => return Ok(received),
+            Ok(Step::Received(received)) => {
+                if received == Received::Close {
+                    connection.tell_close();
+                }
+                return Ok(received);
+            }
             Ok(Step::Blocked { interrupted }) => {
                 if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
                     return Err(end_receive(connection, claim, reason));
                 }
             }
+            Err(error) => return Err(end_receive(connection, claim, error)),
+        }
+    }
+}
+
+/// A whole message, or the peer's close frame.
+#[derive(Clone, Copy, Debug)]
+pub enum WholeMessage {
+    /// A message in memory of the library: where, and how long. Valid until the next receive on the connection, or its end.
+    Message(MessageKind, *const u8, usize),
+    /// The peer's close frame.
+    Close,
+}
+
+/// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
+pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
+    let mut claim = connection.claim_receive()?;
+    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
+    loop {
+        match claim.half().step_message(connection, wait.patience()) {
+            Ok(MessageStep::Message(kind)) => {
+                let message = claim.half().message();
+                return Ok(WholeMessage::Message(kind, message.as_ptr(), message.len()));
+            }
+            Ok(MessageStep::Close) => {
+                connection.tell_close();
+                return Ok(WholeMessage::Close);
+            }
+            Ok(MessageStep::Blocked { interrupted }) => {
+                if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
+                    return Err(end_receive(connection, claim, reason));
+                }
+            }
+            Err(error) if error.status() == Status::InvalidOperation => return Err(error),
             Err(error) => return Err(end_receive(connection, claim, error)),
         }
     }
@@ -65,6 +106,11 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
 
 /// Sends one frame. WinHttpWebSocketSend.
 pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payload: &[u8]) -> Result<()> {
+    send_parts(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] })
+}
+
+/// Sends one frame that lies in several places.
+pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout());
     let mut turn = loop {
         match connection.try_turn_for_data()? {
@@ -72,7 +118,7 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             None => wait.for_turn()?,
         }
     };
-    let mut frame = turn.begin(kind, ends_message, payload)?;
+    let mut frame = turn.begin(message)?;
     loop {
         let interrupted = match turn.step(&mut frame, wait.patience()) {
             Ok(Progress::Done) => break,
@@ -85,14 +131,15 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             return if connection.signals().is_dropped() { Err(reason) } else { turn.give_up(frame, reason, limit) };
         }
     }
-    drop(frame);
-    turn.settle();
+    turn.end(frame);
     Ok(())
 }
 
-/// Where this driver's connections get their masking keys.
-pub fn keys() -> crate::connection::Keys {
-    masking_key
+/// Has a connection that was just opened looked after.
+pub fn adopt(connection: &Arc<Connection>, may_start_threads: bool) {
+    if may_start_threads {
+        caretaker::look_after(connection);
+    }
 }
 
 /// What a wait for sending waits for.
