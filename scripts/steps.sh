@@ -129,7 +129,7 @@ step_valgrind() {
   local check="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --fair-sched=try" program count=0
   need valgrind valgrind libc6-dbg || exit 77
   build_tree debug
-  WRAP=$check ctest --test-dir build/debug --output-on-failure --no-tests=error -R '^example_(time|plain|other|probe_of_time|echo_(16|65536|empty))'
+  WRAP=$check ctest --test-dir build/debug --output-on-failure --no-tests=error -j "$(processors)" -R '^example_(time|plain|other|client|probe|echo_(16|65536|empty|client))'
   for program in build/debug/tests/c/test_*; do
     { [ -f "$program" ] && [ -x "$program" ]; } || continue
     echo "== $program"
