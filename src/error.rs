@@ -178,9 +178,19 @@ impl Error {
 
     /// A failure that the operating system reported; `what` names what was tried and on what.
     pub fn from_io(status: Status, what: impl fmt::Display, error: &io::Error) -> Error {
-        let mut this = Error::new(status, format!("{what}: {}", io_text(error)));
-        this.0.os_error = error.raw_os_error().unwrap_or(0);
-        this
+        Error::new(status, format!("{what}: {}", io_text(error))).with_os_error(error.raw_os_error().unwrap_or(0))
+    }
+
+    /// A failure that the operating system reported, in its words alone.
+    pub fn from_system(status: Status, error: &io::Error) -> Error {
+        Error::new(status, io_text(error)).with_os_error(error.raw_os_error().unwrap_or(0))
+    }
+
+    /// The same failure, with the system's number for it.
+    #[must_use]
+    pub fn with_os_error(mut self, os_error: i32) -> Error {
+        self.0.os_error = os_error;
+        self
     }
 
     /// The same failure, placed in a phase.

@@ -1,83 +1,375 @@
-//! stub: listeners and the server's request
-use crate::connection::Connection;
-use crate::error::{Error, Result, Status};
-use crate::http::Headers;
+//! A server's side: the listener, and the requests it accepts.
+//!
+//! In scope: what a listener admits by itself, and what a request holds between its calls. Out of scope: waiting (`driver`), and the rules of
+//! the upgrade (`protocol::handshake`).
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::connection::{Agreed, Connection, Upgraded};
+use crate::driver::{blocking, clock};
+use crate::error::{Error, Phase, Result, Status};
+use crate::http::{Headers, RequestHead, reason_phrase, write_response};
 use crate::options::{Options, SharedOptions};
+use crate::protocol::handshake::{Acceptance, ServerPolicy, ServerRefusal, Verdict, is_reserved_header, judge_request};
+use crate::protocol::{Role, Url, origin_form, path_of};
 use crate::session::Session;
-use std::sync::Arc;
+use crate::transport::Stream;
+use crate::transport::listen::{Host, ListenSockets};
 
-pub struct Listener;
-fn stub<T>() -> Result<T> {
-    Err(Error::new(Status::NotSupported, "not built yet"))
+/// A listener. Closing it does not disturb the requests and websockets made from it.
+#[derive(Debug)]
+pub struct Listener {
+    url: Url,
+    sockets: ListenSockets,
+    options: Mutex<SharedOptions>,
+    sign: blocking::StopSign,
 }
+
 impl Listener {
-    pub fn listen(_session: &Session, _url: &str) -> Result<Arc<Listener>> {
-        stub()
+    /// Binds and listens: 12005, 12006, 13004 if the port is taken, 12029 if the address is not this machine's.
+    pub fn listen(session: &Session, url: &str) -> Result<Arc<Listener>> {
+        let url = Url::parse_listen(url)?;
+        if url.is_secure() {
+            return Err(Error::new(Status::NotSupported, "wss is not built yet"));
+        }
+        let host = if url.is_any_host() { Host::Any } else { Host::Named(url.host()) };
+        let sockets = ListenSockets::bind(host, url.port()).map_err(|error| {
+            let status = if error.kind() == io::ErrorKind::AddrInUse { Status::AddressInUse } else { Status::CannotConnect };
+            Error::from_io(status, format!("cannot listen on {}", url.authority()), &error).in_phase(Phase::Connect)
+        })?;
+        let url = url.with_port(sockets.port());
+        Ok(Arc::new(Listener { url, sockets, options: Mutex::new(session.options()), sign: blocking::StopSign::default() }))
     }
+
+    /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        unimplemented!()
+        Arc::clone(&lock(&self.options))
     }
-    pub fn change_options(&self, _change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        stub()
+
+    /// Changes the options; requests accepted earlier keep theirs.
+    pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
+        change_options(&self.options, change)
     }
-    /// With the real port.
+
+    /// The URL, with the port that was bound.
     pub fn url(&self) -> String {
-        String::new()
+        self.url.to_string()
     }
+
+    /// The address that was bound.
     pub fn local_address(&self) -> Result<String> {
-        stub()
+        self.sockets.local_address().map_err(|error| Error::from_io(Status::Internal, "the listener's address", &error))
     }
+
+    /// Waits for a TCP connection. Its request head is read by [`Request::handshake`], so that one slow client holds nobody up.
     pub fn accept(&self) -> Result<Arc<Request>> {
-        stub()
+        let options = self.options();
+        let stream = blocking::accept(&self.sockets, &options, &self.sign)?;
+        let address = |address: io::Result<String>| address.unwrap_or_default();
+        Ok(Arc::new(Request {
+            prefix: self.url.path().to_owned(),
+            local_address: address(stream.local_address()),
+            remote_address: address(stream.remote_address()),
+            options: Mutex::new(options),
+            headers: Mutex::default(),
+            state: Mutex::new(State::Fresh(stream)),
+            head: Mutex::default(),
+            sign: blocking::StopSign::default(),
+        }))
     }
-    pub fn close(&self) {}
+
+    /// Ends an accept that waits in another thread with 12017.
+    pub fn cancel(&self) {
+        self.sign.cancel();
+    }
+
+    /// The handle was closed: ends every accept with 12017.
+    pub fn close(&self) {
+        self.sign.close();
+    }
 }
 
-pub struct Request;
+/// A connection that was accepted and not answered yet. May be parked and answered later, from any thread.
+#[derive(Debug)]
+pub struct Request {
+    /// What the listener listens to.
+    prefix: String,
+    local_address: String,
+    remote_address: String,
+    options: Mutex<SharedOptions>,
+    /// Of the answer.
+    headers: Mutex<Headers>,
+    state: Mutex<State>,
+    /// Kept for queries after the answer.
+    head: Mutex<Option<Head>>,
+    sign: blocking::StopSign,
+}
+
+#[derive(Clone, Debug)]
+struct Head {
+    method: String,
+    target: String,
+    headers: Arc<Headers>,
+    acceptance: Option<Acceptance>,
+}
+
+/// How far the request is. A thread that waits has taken what it needs out. Lock order: never held with another of the request's locks.
+#[derive(Debug)]
+enum State {
+    /// Nothing was read.
+    Fresh(Stream),
+    /// A thread is reading the head or sending the answer.
+    UnderWay,
+    /// The head is here; bytes that came behind it belong to the WebSocket.
+    Ready(Stream, Vec<u8>),
+    /// It was upgraded, answered, refused, or lost.
+    Over(&'static str),
+}
+
 impl Request {
+    /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        unimplemented!()
+        Arc::clone(&lock(&self.options))
     }
-    pub fn change_options(&self, _change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        stub()
+
+    /// Changes the options; the websocket inherits them.
+    pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
+        change_options(&self.options, change)
     }
-    /// To the answer (the 101, or ws_respond's).
-    pub fn add_header(&self, _name: &str, _value: &[u8]) -> Result<()> {
-        stub()
+
+    /// Adds a header to the answer, the 101 or another; 12153 if it is none, or the answer's own.
+    pub fn add_header(&self, name: &str, value: &[u8]) -> Result<()> {
+        if is_reserved_header(name) {
+            return Err(Error::new(Status::InvalidHeader, format!("the header {name} is the answer's own")));
+        }
+        lock(&self.headers).push(name, value)?;
+        Ok(())
     }
+
+    /// Reads the request head. What the listener does not admit is answered here, and is 13001: a path outside its prefix (404), an upgrade that
+    /// breaks the rules (400, 405, 426), a foreign origin (403), a head that is none (400, 431).
     pub fn handshake(&self) -> Result<()> {
-        stub()
+        let stream = {
+            let mut state = lock(&self.state);
+            match std::mem::replace(&mut *state, State::UnderWay) {
+                State::Fresh(stream) => stream,
+                other => {
+                    let error = match &other {
+                        State::Ready(..) => None,
+                        State::UnderWay => Some("another thread is in the handshake of this request"),
+                        State::Over(why) => Some(*why),
+                        State::Fresh(_) => unreachable!("matched above"),
+                    };
+                    *state = other;
+                    return error.map_or(Ok(()), |error| Err(Error::new(Status::IncorrectHandleState, error)));
+                }
+            }
+        };
+        let options = self.options();
+        let read = match blocking::exchange_head(&stream, &options, &self.sign) {
+            Ok(read) => read,
+            // The wait has ended, not the connection: another call may go on, unless a part of the head was read.
+            Err(error) => {
+                let survives = error.status() == Status::Cancelled || error.status() == Status::Interrupted;
+                *lock(&self.state) = if survives { State::Fresh(stream) } else { State::Over("the connection was lost") };
+                return Err(error);
+            }
+        };
+        let refusal = match read.head {
+            Ok(head) => match self.admit(head, &options) {
+                Ok(()) => {
+                    *lock(&self.state) = State::Ready(stream, read.early);
+                    return Ok(());
+                }
+                Err(refusal) => refusal,
+            },
+            Err(error) => ServerRefusal { status: error.http_status(), headers: plain_headers(), reason: error.to_string() },
+        };
+        self.refuse(stream, &options, refusal)
     }
+
+    /// Keeps the head if the request is for the program.
+    fn admit(&self, head: RequestHead, options: &Options) -> Result<(), ServerRefusal> {
+        let path = path_of(origin_form(&head.target));
+        if !is_below(path, &self.prefix) {
+            let reason = format!("the path {path} is not served here");
+            return Err(ServerRefusal { status: 404, headers: plain_headers(), reason });
+        }
+        let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins };
+        let acceptance = match judge_request(&head.method, &head.target, head.minor_version, &head.headers, &policy) {
+            Verdict::NotWebSocket => None,
+            Verdict::Upgrade(acceptance) => Some(acceptance),
+            Verdict::Refuse(refusal) => return Err(refusal),
+        };
+        let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance };
+        *lock(&self.head) = Some(head);
+        Ok(())
+    }
+
+    /// The library's own answer to what is not for the program.
+    fn refuse(&self, stream: Stream, options: &Options, refusal: ServerRefusal) -> Result<()> {
+        let answer = write_response(refusal.status, &refusal.headers, refusal.reason.as_bytes());
+        let sent = blocking::respond(&stream, options, &self.sign, answer, false);
+        *lock(&self.state) = State::Over("the request was refused");
+        sent?;
+        let status = refusal.status;
+        let message = format!("the request was answered {status} {}: {}", reason_phrase(status), refusal.reason);
+        Err(Error::new(Status::UpgradeRefused, message).in_phase(Phase::Http).with_http_status(status))
+    }
+
+    /// Does the handshake if it was not done, and sends the 101; 12019 for a request that does not ask for a WebSocket.
     pub fn complete_upgrade(&self) -> Result<Arc<Connection>> {
-        stub()
+        self.handshake()?;
+        let head = self.head()?;
+        let Some(acceptance) = head.acceptance else {
+            return Err(Error::new(Status::IncorrectHandleState, "the request does not ask for a WebSocket; answer it with ws_respond"));
+        };
+        let (stream, early) = self.take_ready()?;
+        let options = self.options();
+        let answer = write_response(101, &acceptance.response_headers(&lock(&self.headers)), &[]);
+        let sent = blocking::respond(&stream, &options, &self.sign, answer, true);
+        *lock(&self.state) = State::Over("the request was upgraded to a websocket already");
+        sent?;
+        let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
+        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
+        let upgraded = Upgraded { stream, agreed, early: &early };
+        Connection::new(Role::Server, upgraded, options, blocking::keys(), clock::now()).map(Arc::new)
     }
-    pub fn respond(&self, _http_status: u16, _content_type: Option<&str>, _body: &[u8]) -> Result<()> {
-        stub()
+
+    /// Answers with something other than a WebSocket, with `Content-Length` and `Connection: close`.
+    pub fn respond(&self, http_status: u16, content_type: Option<&str>, body: &[u8]) -> Result<()> {
+        if !(200..=599).contains(&http_status) {
+            let message = format!("an answer has a status from 200 to 599, not {http_status}");
+            return Err(Error::new(Status::InvalidParameter, message));
+        }
+        let mut headers = Headers::new();
+        if let Some(content_type) = content_type {
+            headers.push("Content-Type", content_type.as_bytes())?;
+        }
+        headers.push("Connection", b"close")?;
+        headers.extend(&lock(&self.headers));
+        self.handshake()?;
+        let (stream, _) = self.take_ready()?;
+        let answer = write_response(http_status, &headers, body);
+        let sent = blocking::respond(&stream, &self.options(), &self.sign, answer, false);
+        *lock(&self.state) = State::Over("the request was answered already");
+        sent
     }
-    /// These need the handshake (the head); 12019 before it.
+
+    fn take_ready(&self) -> Result<(Stream, Vec<u8>)> {
+        let mut state = lock(&self.state);
+        match std::mem::replace(&mut *state, State::UnderWay) {
+            State::Ready(stream, early) => Ok((stream, early)),
+            other => {
+                let why = if let State::Over(why) = other { why } else { "another thread is answering this request" };
+                *state = other;
+                Err(Error::new(Status::IncorrectHandleState, why))
+            }
+        }
+    }
+
+    fn head(&self) -> Result<Head> {
+        let head = lock(&self.head).clone();
+        head.ok_or_else(|| Error::new(Status::IncorrectHandleState, "the request head was not read yet").in_phase(Phase::Http))
+    }
+
+    /// The request's headers; 12019 before the handshake, as for everything that follows.
     pub fn headers(&self) -> Result<Arc<Headers>> {
-        stub()
+        Ok(self.head()?.headers)
     }
+
+    /// Its method.
     pub fn method(&self) -> Result<String> {
-        stub()
+        Ok(self.head()?.method)
     }
+
+    /// Its target: path and query.
     pub fn target(&self) -> Result<String> {
-        stub()
+        Ok(self.head()?.target)
     }
+
+    /// Whether it asks for a WebSocket, validly.
     pub fn is_websocket(&self) -> Result<bool> {
-        stub()
+        Ok(self.head()?.acceptance.is_some())
     }
+
+    /// The sub-protocol that is going to be chosen.
     pub fn subprotocol(&self) -> Result<Option<String>> {
-        stub()
+        Ok(self.head()?.acceptance.and_then(|acceptance| acceptance.subprotocol))
     }
+
+    /// Its URL, by the Host header.
     pub fn url(&self) -> Result<String> {
-        stub()
+        let head = self.head()?;
+        Ok(format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target)))
     }
+
+    /// This side's address.
     pub fn local_address(&self) -> Result<String> {
-        stub()
+        Ok(self.local_address.clone())
     }
+
+    /// The client's address.
     pub fn remote_address(&self) -> Result<String> {
-        stub()
+        Ok(self.remote_address.clone())
     }
-    pub fn close(&self) {}
+
+    /// Ends a handshake that waits in another thread with 12017.
+    pub fn cancel(&self) {
+        self.sign.cancel();
+    }
+
+    /// The handle was closed: ends every call that is inside the request with 12017. An unanswered connection ends with the request.
+    pub fn close(&self) {
+        self.sign.close();
+    }
+}
+
+/// HttpListener's rule: a prefix `/ws/` takes `/ws/` and all below it, and `/ws` as well.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let stem = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn plain_headers() -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")] {
+        headers.push(name, value.as_bytes()).expect("both are valid headers");
+    }
+    headers
+}
+
+fn change_options(options: &Mutex<SharedOptions>, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
+    let mut options = lock(options);
+    let mut changed = Options::clone(&options);
+    change(&mut changed)?;
+    *options = Arc::new(changed);
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_takes_itself_and_what_is_below() {
+        for (path, prefix, expected) in [
+            ("/ws/", "/ws/", true),
+            ("/ws", "/ws/", true),
+            ("/ws/room/1", "/ws/", true),
+            ("/wsx", "/ws/", false),
+            ("/", "/ws/", false),
+            ("/anything", "/", true),
+            ("/", "/", true),
+            ("/ws/room", "/ws", true),
+            ("/wsx", "/ws", false),
+        ] {
+            assert_eq!(is_below(path, prefix), expected, "{path} below {prefix}");
+        }
+    }
 }

@@ -1,3 +1,7 @@
-//! Who waits.
+//! Who waits: the only floor with a clock, randomness and threads.
+//!
+//! In scope: waiting on behalf of `connection`'s steps, with deadlines, cancellation and keep-alive. Out of scope: what the steps do.
 
 pub mod blocking;
+pub mod clock;
+pub mod entropy;

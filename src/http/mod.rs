@@ -1,12 +1,16 @@
-//! stub
-/// An ordered list of header fields.
-#[derive(Debug, Default, Clone)]
-pub struct Headers;
-impl Headers {
-    pub fn get(&self, _name: &str, _index: usize) -> Option<&[u8]> {
-        None
-    }
-    pub fn at(&self, _position: usize) -> Option<(&std::ffi::CStr, &std::ffi::CStr)> {
-        None
-    }
-}
+//! HTTP/1.1 as far as an upgrade needs it: header lists, and heads as bytes (RFC 9112).
+//!
+//! In scope: reading and writing heads under hard limits, and the body of a refusal. Out of scope: what the fields mean (that is `protocol/handshake`).
+
+pub mod body;
+pub mod head;
+pub mod headers;
+mod reader;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::Body;
+pub use head::{RequestHead, ResponseHead, reason_phrase, write_request, write_response};
+pub use headers::{Headers, InvalidHeader};
+pub use reader::{HeadError, HeadReader, Limits};

@@ -1,0 +1,146 @@
+# shellcheck shell=bash
+# The steps of scripts/test: one function a step, run from the top of the project under `set -e`. A step passes with 0 and is skipped with 77 and the
+# reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
+
+# shellcheck disable=SC2034  # used by scripts/test
+steps=(format clippy shell cargo header header-compiles build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
+# shellcheck disable=SC2034
+quick_steps=(format clippy cargo header build exports ctest)
+
+skip() { echo "$*"; exit 77; }
+
+# build_tree PRESET: configures and builds one of the trees of CMakePresets.json, with warnings as errors.
+build_tree() {
+  cmake --preset "$1" -DWS101_WERROR=ON
+  cmake --build --preset "$1" -j "$(processors)"
+}
+
+# run_ctest DIRECTORY [ARG...]
+run_ctest() {
+  local directory=$1 status=0
+  shift
+  ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$(processors)" "$@" > build/ctest.out 2>&1 || status=$?
+  cat build/ctest.out
+  echo "summary: $(sed -n 's/^[0-9]*% tests passed, \(.*\) tests failed out of \(.*\)/\2 tests, \1 failed/p' build/ctest.out)$(
+    grep -q 'did not run' build/ctest.out && echo ', some skipped: see the log')"
+  return $status
+}
+
+# run_judge SCRIPT [ARG...]: a script of tests/ that itself knows when to skip
+run_judge() {
+  [ -x "$1" ] || skip "$1 is not there"
+  "$@"
+}
+
+step_format() { cargo fmt --check; }
+
+step_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
+
+step_shell() {
+  need shellcheck shellcheck || exit 77
+  local files
+  # Whatever says in its first line that it is a shell script.
+  files=$(git grep -lIE '^(#!.*sh|# shellcheck shell=bash)$' -- scripts .ci tests c-examples)
+  # shellcheck disable=SC2086  # no name here has a space
+  shellcheck -x -S warning --source-path=SCRIPTDIR $files
+}
+
+step_cargo() {
+  cargo test --locked 2>&1 | tee build/cargo-test.out
+  echo "summary: $(awk '/^test result:/ {p += $4; f += $6; i += $8} END {print p " tests, " f " failed, " i " ignored"}' build/cargo-test.out)"
+}
+
+step_header() {
+  [ -x scripts/header ] || skip "scripts/header is not there"
+  scripts/header --check
+}
+
+step_header_compiles() {
+  local script found=
+  need g++ g++ || exit 77
+  for script in tests/header/*.sh; do
+    [ -x "$script" ] || continue
+    found=yes
+    "$script"
+  done
+  [ -n "$found" ] || skip "tests/header is not there"
+}
+
+step_build() { build_tree release; }
+
+# The shared library exports ws_ functions and nothing else, and every function of the header.
+step_exports() {
+  [ -e build/lib/libws101.so ] || build_tree release
+  nm -D --defined-only build/lib/libws101.so | awk '$2 ~ /[TW]/ {print $3}' | sort > build/exported
+  if grep -v '^ws_' build/exported; then echo "exported, but not ours"; return 1; fi
+  sed -n 's/.*[ *]\(ws_[a-z_]*\)(.*/\1/p' include/ws101.h | grep -v '_callback$' | sort -u > build/declared
+  local missing
+  missing=$(comm -13 build/exported build/declared | while read -r name; do grep -qE "(ws_status|uint32_t|char \*) *$name\(" include/ws101.h && echo "$name"; done)
+  if [ -n "$missing" ]; then echo "declared, but not exported: $missing"; return 1; fi
+  readelf -d build/lib/libws101.so | grep -q 'SONAME.*libws101\.so\.[0-9]' || { echo "no soname"; return 1; }
+  readelf -d build/lib/libws101.so | grep -q NODELETE || { echo "not linked nodelete"; return 1; }
+  echo "summary: $(wc -l < build/exported) functions, $(stat -L -c %s build/lib/libws101.so) bytes"
+}
+
+step_ctest() {
+  build_tree release
+  run_ctest build
+}
+
+# The demo must work, and its second run must start within ten seconds.
+step_demo() {
+  local begin
+  scripts/demo
+  begin=$SECONDS
+  scripts/demo | tee build/demo.second
+  grep -qx 'closed 1000 Done' build/demo.second
+  # Ten times 0.3 s belong to the conversation itself.
+  [ $((SECONDS - begin)) -le 13 ] || { echo "the second run took $((SECONDS - begin)) s"; return 1; }
+}
+
+# Installs, moves the installed tree elsewhere, and uses it from there; then as a subdirectory of another project.
+step_install() {
+  local place
+  need pkg-config pkg-config || exit 77
+  build_tree release
+  place=$(mktemp -d)
+  # shellcheck disable=SC2064  # the place is known now
+  trap "rm -rf '$place'" EXIT
+  cmake --install build --prefix "$place/first"
+  mv "$place/first" "$place/moved"
+  cmake -S cmake/consumer -B "$place/found" -DCMAKE_PREFIX_PATH="$place/moved"
+  cmake --build "$place/found"
+  ctest --test-dir "$place/found" --output-on-failure
+  PKG_CONFIG_PATH=$(dirname "$(find "$place/moved" -name ws101.pc)")
+  export PKG_CONFIG_PATH
+  # shellcheck disable=SC2046  # flags are words
+  cc cmake/consumer/main.c -o "$place/by-pkg-config" $(pkg-config --cflags --libs ws101) "-Wl,-rpath,$(pkg-config --variable=libdir ws101)"
+  "$place/by-pkg-config"
+  cmake -S cmake/consumer -B "$place/subdirectory" -DCMAKE_BUILD_TYPE=Debug -DWS101_SOURCE_DIR="$PWD"
+  cmake --build "$place/subdirectory" -j "$(processors)"
+  ctest --test-dir "$place/subdirectory" --output-on-failure
+}
+
+step_asan() {
+  build_tree asan
+  run_ctest build/asan
+}
+
+# The examples and C tests under memcheck. A leak counts if nothing points to it any more.
+step_valgrind() {
+  local check="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --fair-sched=try" program count=0
+  need valgrind valgrind libc6-dbg || exit 77
+  build_tree debug
+  WRAP=$check ctest --test-dir build/debug --output-on-failure --no-tests=error -R '^example_(time|plain|other|probe_of_time|echo_(16|65536|empty))'
+  for program in build/debug/tests/c/test_*; do
+    { [ -f "$program" ] && [ -x "$program" ]; } || continue
+    echo "== $program"
+    $check "$program" || { [ $? = 77 ] || exit 1; }
+    count=$((count + 1))
+  done
+  echo "summary: the examples and $count C test programs"
+}
+
+step_interop() { run_judge tests/interop/run; }
+step_autobahn_client() { run_judge tests/autobahn/run client; }
+step_autobahn_server() { run_judge tests/autobahn/run server; }

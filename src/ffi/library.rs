@@ -1,0 +1,173 @@
+//! The library itself, errors, and what every kind of handle has.
+
+use std::ffi::{c_char, c_void};
+
+use super::numbers::ws_operation_numbers::{self as operations, WS_OPERATION_ALL};
+use super::numbers::{WS_VERSION_MAJOR, WS_VERSION_MINOR, WS_VERSION_PATCH};
+use super::pointer::{self, OutStruct};
+use super::types::{ws_callback, ws_error_info, ws_handle, ws_log_callback, ws_operation, ws_status};
+use super::{boundary, not_built};
+use crate::error::{Error, Status};
+use crate::handle::{self, Notify, Ticket};
+
+/// Tells the version of the library: major << 16 | minor << 8 | patch. Compare it with WS_VERSION of this header.
+///
+/// @return The version.
+///
+/// Any thread. Does not wait. Cannot fail.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_version() -> u32 {
+    WS_VERSION_MAJOR << 16 | WS_VERSION_MINOR << 8 | WS_VERSION_PATCH
+}
+
+/// Tells what a status means, in one short sentence. What happened in particular is told by ws_last_error.
+///
+/// @param status Any number.
+///
+/// @return A static text in UTF-8, never NULL; "unknown status" for a number that is none.
+///
+/// Any thread. Does not wait. Cannot fail.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_status_string(status: ws_status) -> *const c_char {
+    let text = match status {
+        0 => c"done",
+        code => Status::from_code(code).map_or(c"unknown status", Status::text_c),
+    };
+    text.as_ptr()
+}
+
+/// Tells why the last call that failed on this thread did so. Success does not clear it.
+///
+/// @param info OUT: the failure; set info->size before. status is WS_OK if nothing has failed on this thread.
+///
+/// @return WS_OK; WS_ERROR_INVALID_PARAMETER: info is NULL, or its size is not that of any version.
+///
+/// Any thread. Does not wait. As GetLastError, with the reason.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_last_error(info: *mut ws_error_info) -> ws_status {
+    boundary::silent(|| {
+        // SAFETY: the caller keeps the header's promise about pointers; ws_error_info has no padding.
+        let info = unsafe { OutStruct::new(info, SMALLEST_ERROR_INFO, "info")? };
+        info.write(boundary::last_error());
+        Ok(())
+    })
+}
+
+/// Tells why the last operation on a handle that failed did so, whoever noticed: another thread, or the library by itself.
+///
+/// A connection that has failed keeps its reason. Questions (ws_query_…) that fail are not remembered here.
+///
+/// @param any  A handle of any kind.
+/// @param info OUT: the failure; set info->size before. status is WS_OK if nothing has failed on this handle.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: info is NULL, or its size is not that of any version;
+///         WS_ERROR_INVALID_HANDLE. Neither changes what ws_last_error tells.
+///
+/// Any thread. Does not wait.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_query_error(any: ws_handle, info: *mut ws_error_info) -> ws_status {
+    boundary::silent(|| {
+        // SAFETY: the caller keeps the header's promise about pointers; ws_error_info has no padding.
+        let info = unsafe { OutStruct::new(info, SMALLEST_ERROR_INFO, "info")? };
+        let entry = handle::find(Ticket::from_number(any))?;
+        info.write(boundary::describe_option(entry.last_error().as_ref()));
+        Ok(())
+    })
+}
+
+/// The size of the first version.
+const SMALLEST_ERROR_INFO: usize = size_of::<ws_error_info>();
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends the library's log to a callback. Payloads and secrets are never logged.
+///
+/// @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
+/// @param callback Called on the thread that has something to say, one call at a time. NULL = the log is off.
+/// @param context  Given to the callback; never followed.
+///
+/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such level.
+///
+/// Any thread. Does not wait.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_set_log(level: i32, callback: ws_log_callback, context: *mut c_void) -> ws_status {
+    boundary::query(|| {
+        let _arguments = (callback, context);
+        if !(0..=5).contains(&level) {
+            return Err(Error::new(Status::InvalidParameter, format!("level {level} is not 0 to 5")));
+        }
+        Err(not_built("ws_set_log"))
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends the library's own threads, before a program unloads it or ends.
+///
+/// @param timeout_ms How long to wait for them, in milliseconds; WS_WAIT_FOREVER = without limit.
+///
+/// @return WS_ERROR_NOT_SUPPORTED.
+///
+/// Any thread but the library's own. Waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_cleanup(timeout_ms: u32) -> ws_status {
+    boundary::query(|| {
+        let _arguments = timeout_ms;
+        Err(not_built("ws_cleanup"))
+    })
+}
+
+/// Says whom to tell about events of a handle, and sets its WS_OPTION_CONTEXT. What is made from the handle later inherits both.
+///
+/// The callback is stored; nothing calls it until asynchronous sessions are built.
+///
+/// @param any      A handle of any kind.
+/// @param callback NULL = nobody. It must not throw or longjmp.
+/// @param context  The program's own pointer; never followed.
+///
+/// @return WS_OK; WS_ERROR_INVALID_HANDLE.
+///
+/// Any thread. Does not wait; a call of the former callback may still be under way. As WinHttpSetStatusCallback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_set_callback(any: ws_handle, callback: ws_callback, context: *mut c_void) -> ws_status {
+    boundary::operation(any, || {
+        let entry = handle::find(Ticket::from_number(any))?;
+        entry.set_notify(Notify { callback: pointer::hide_callback(callback), context: context as usize });
+        Ok(())
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a wait of another thread with WS_ERROR_CANCELLED; the connection lives on.
+///
+/// @param any       The handle that is waited on.
+/// @param operation WS_OPERATION_RECEIVE or another; WS_OPERATION_ALL = whatever waits.
+///
+/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such operation; WS_ERROR_INVALID_HANDLE.
+///
+/// Any thread. Does not wait. Not sticky: the next call waits again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_cancel(any: ws_handle, operation: ws_operation) -> ws_status {
+    boundary::operation(any, || {
+        let is_known = (operations::WS_OPERATION_SEND as i32..=operations::WS_OPERATION_SHUTDOWN as i32).contains(&operation)
+            || (operations::WS_OPERATION_HANDSHAKE as i32..=operations::WS_OPERATION_DRAIN as i32).contains(&operation)
+            || operation == WS_OPERATION_ALL as i32;
+        if !is_known {
+            return Err(Error::new(Status::InvalidParameter, format!("operation {operation} is unknown")));
+        }
+        handle::find(Ticket::from_number(any))?;
+        Err(not_built("ws_cancel"))
+    })
+}
+
+/// Closes a handle of any kind. Its number is invalid at once, and every call that waits on it returns WS_ERROR_CANCELLED.
+///
+/// A websocket's connection is dropped without a close frame: call ws_close before. A listener stops listening. A session, a
+/// listener or a request may be closed while a websocket made from it lives on.
+///
+/// @param any The handle; WS_NO_HANDLE is an error, as in WinHTTP.
+///
+/// @return WS_OK; WS_ERROR_INVALID_HANDLE: it was closed already, or never was one.
+///
+/// Any thread, also while other threads are in calls on it: exactly one of several closers gets WS_OK. Does not wait.
+/// As WinHttpCloseHandle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_close_handle(any: ws_handle) -> ws_status {
+    boundary::query(|| handle::close(Ticket::from_number(any)))
+}

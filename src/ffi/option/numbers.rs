@@ -1,0 +1,123 @@
+//! The numbers of the options, with the documentation that the header shows. What each one is checked by is in `table`.
+
+/// Options.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ws_option_numbers {
+    /// u32, ms. One attempt to connect; 0 = no limit, as for every timeout. Default 30000. Session, client's request.
+    WS_OPTION_CONNECT_TIMEOUT = 3,
+    /// u32, ms. One call of ws_receive. Default 0. All.
+    WS_OPTION_RECEIVE_TIMEOUT = 6,
+    /// Text, query. Of a listener with the real port. Request, websocket, listener.
+    WS_OPTION_URL = 34,
+    /// void *. The program's own pointer, never followed. Default NULL. All.
+    WS_OPTION_CONTEXT = 45,
+    /// u32, bytes, 256-16777216. The peer's HTTP head. Default 65536. Session, request, listener.
+    WS_OPTION_MAX_HEAD_SIZE = 91,
+    /// u32, ms. The whole closing handshake. Default 10000. All.
+    WS_OPTION_CLOSE_TIMEOUT = 115,
+    /// u32, ms, 0 = off, at least 100. Silence after which a ping is sent. Default 30000. All.
+    WS_OPTION_KEEPALIVE_INTERVAL = 116,
+    /// u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener.
+    WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
+    /// u32, bytes, 1024-16777216. Gathered for a write. Default 32768. Session, request, listener.
+    WS_OPTION_SEND_BUFFER_SIZE = 123,
+    /// u32, ms. From the first byte to the end of the head. Default 30000. Session, request, listener.
+    WS_OPTION_HANDSHAKE_TIMEOUT = 13000,
+    /// u32, ms. One call of ws_send. Default 0. All.
+    WS_OPTION_SEND_TIMEOUT = 13001,
+    /// u32, ms. How long a ping may go unanswered; 0 = for ever. Default 20000. All.
+    WS_OPTION_KEEPALIVE_TIMEOUT = 13002,
+    /// u32, ms. The whole name lookup. Default 10000. Session, client's request.
+    WS_OPTION_RESOLVE_TIMEOUT = 13003,
+    /// u64, bytes, not 0. Default 16777216 for whole messages; pieces are bounded only if it was set. All.
+    WS_OPTION_MAX_MESSAGE = 13010,
+    /// u32, not 0. Frames that one message may have. Default 131072. All.
+    WS_OPTION_MAX_FRAGMENTS = 13011,
+    /// u32, 16-65536. Fields of the peer's HTTP head. Default 128. Session, request, listener.
+    WS_OPTION_MAX_HEADERS = 13012,
+    /// u64, bytes, not 0. What may wait to be sent. Default 16777216. All.
+    WS_OPTION_SEND_QUEUE_LIMIT = 13013,
+    /// u64, bytes, query. Not built yet. What waits to be sent. Websocket.
+    WS_OPTION_BUFFERED_AMOUNT = 13014,
+    /// u32, 0 = no limit. Connections that a listener has at once. Default 0. Session, listener.
+    WS_OPTION_MAX_CONNECTIONS = 13015,
+    /// u32, 0 = no limit. Handshakes that a listener has under way. Default 0. Session, listener.
+    WS_OPTION_MAX_HANDSHAKES = 13016,
+    /// u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All.
+    WS_OPTION_MANUAL_CLOSE = 13020,
+    /// u32, 0 or 1. TCP_NODELAY. Default 1. All.
+    WS_OPTION_NODELAY = 13021,
+    /// u32, 0 or 1. Check text for UTF-8 before it is sent. Default 1. All.
+    WS_OPTION_CHECK_SENT_TEXT = 13022,
+    /// u32, 0 or 1. A signal ends a wait with WS_ERROR_INTERRUPTED. Default 0. All.
+    WS_OPTION_INTERRUPTIBLE = 13023,
+    /// Text, "a, b": offered by a client; known to a server, the best first. Default "". Session, request, listener.
+    WS_OPTION_SUBPROTOCOLS = 13030,
+    /// Text, query. The chosen one, "" = none. Request after its handshake, websocket.
+    WS_OPTION_SUBPROTOCOL = 13031,
+    /// Text, query. As agreed, "" = none. Websocket.
+    WS_OPTION_EXTENSIONS = 13032,
+    /// Text, "https://a.example, …": what a server accepts besides its own; "*" = any. Default "". Session, listener, server's request.
+    WS_OPTION_ORIGINS = 13033,
+    /// u32, query. 1 if it asks for a WebSocket. Server's request after its handshake.
+    WS_OPTION_IS_WEBSOCKET = 13034,
+    /// Text, query. Of the request line. Server's request after its handshake.
+    WS_OPTION_METHOD = 13035,
+    /// Text, query. Of the request line: path and query. Server's request after its handshake.
+    WS_OPTION_TARGET = 13036,
+    /// Text, query. "127.0.0.1:8000", "[::1]:8000". Request once it is connected, websocket, listener.
+    WS_OPTION_LOCAL_ADDRESS = 13037,
+    /// Text, query. Likewise, of the peer. Request once it is connected, websocket.
+    WS_OPTION_REMOTE_ADDRESS = 13038,
+    /// u32, query. Bits: 1 a close frame was sent, 2 one was received. Websocket.
+    WS_OPTION_CLOSE_STATE = 13039,
+    /// u32, query. 1 session, 2 request, 3 websocket, 4 listener, 5 loop, 6 prepared message, 7 protocol component. All.
+    WS_OPTION_HANDLE_KIND = 13040,
+    /// u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, and WS_NO_HANDLE.
+    WS_OPTION_FEATURES = 13041,
+    /// ws_statistics, query. Not built yet. Websocket.
+    WS_OPTION_STATISTICS = 13042,
+    /// ws_handle. Not built yet. The loop that drives it. Session.
+    WS_OPTION_LOOP = 13050,
+    /// u32. Not built yet. The library's own threads for it. Session.
+    WS_OPTION_IO_THREADS = 13051,
+    /// u32, 0 or 1. Not built yet. WS_EVENT_PING and WS_EVENT_PONG are wanted. All.
+    WS_OPTION_PING_EVENTS = 13052,
+    /// u32, 0 or 1. Not built yet. Events carry whole messages. All.
+    WS_OPTION_WHOLE_MESSAGES = 13053,
+    /// ws_compression. Not built yet. Session, request, listener; query: websocket.
+    WS_OPTION_COMPRESSION = 13060,
+    /// Text, a URL. Not built yet. Session, client's request.
+    WS_OPTION_PROXY = 13070,
+    /// u32, 0 or 1. Not built yet. Read http_proxy and its kin. Session, client's request.
+    WS_OPTION_PROXY_ENVIRONMENT = 13071,
+    /// u32. Not built yet. How many redirects are followed. Session, client's request.
+    WS_OPTION_REDIRECTS = 13072,
+    /// Text. Not built yet. The own address to connect from. Session, client's request.
+    WS_OPTION_BIND_ADDRESS = 13073,
+    /// Text, PEM. Not built yet. The only roots that are trusted. Session, client's request.
+    WS_OPTION_TLS_CA = 13080,
+    /// Text, PEM. Not built yet. The own certificate and its chain. Session, client's request, listener.
+    WS_OPTION_TLS_CERTIFICATE = 13081,
+    /// Text, PEM. Not built yet. Its private key; it cannot be queried. Session, client's request, listener.
+    WS_OPTION_TLS_KEY = 13082,
+    /// Text. Not built yet. The name that the certificate must have. Session, client's request.
+    WS_OPTION_TLS_SERVER_NAME = 13083,
+    /// Text, a list. Not built yet. Keys of which the peer must have one. Session, client's request.
+    WS_OPTION_TLS_PINS = 13084,
+    /// u32. Not built yet. What is forgiven. Bits: 1 unknown issuer, 2 name, 4 date. Session, client's request.
+    WS_OPTION_TLS_DANGER = 13085,
+    /// u32. Not built yet. Session, client's request, listener.
+    WS_OPTION_TLS_MIN_VERSION = 13086,
+    /// Text, PEM. Not built yet. Roots of clients' certificates. Session, listener.
+    WS_OPTION_TLS_CLIENT_CA = 13087,
+    /// Bytes, DER, query. Not built yet. Request, websocket.
+    WS_OPTION_TLS_PEER_CERTIFICATE = 13088,
+    /// Text, query. Not built yet. Request, websocket.
+    WS_OPTION_TLS_VERSION = 13089,
+    /// Text, query. Not built yet. Request, websocket.
+    WS_OPTION_TLS_CIPHER = 13090,
+    /// u32, 0 or 1. Not built yet. Write keys to the file that SSLKEYLOGFILE names. Session, client's request, listener.
+    WS_OPTION_TLS_KEY_LOG = 13091,
+}

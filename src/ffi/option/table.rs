@@ -1,0 +1,266 @@
+//! What each option is: its value, who has it, its range, and where it is kept.
+//!
+//! One row an option; `ws_set_option` and `ws_query_option` are driven by it. What is kept in [`Options`] is named by a function
+//! that finds the field; what only a living object knows is named by a function that asks it.
+
+use std::time::Duration;
+
+use super::numbers::ws_option_numbers as number;
+use super::numbers::ws_option_numbers::*;
+use crate::error::Result;
+use crate::handle::Object;
+use crate::options::Options;
+
+/// Who may set or query an option: a set of handles.
+pub(super) type Owners = u16;
+
+pub(super) const SESSION: Owners = 1;
+pub(super) const CLIENT_REQUEST: Owners = 2;
+pub(super) const SERVER_REQUEST: Owners = 4;
+pub(super) const WEBSOCKET: Owners = 8;
+pub(super) const LISTENER: Owners = 16;
+pub(super) const REQUEST: Owners = CLIENT_REQUEST | SERVER_REQUEST;
+pub(super) const ALL: Owners = SESSION | REQUEST | WEBSOCKET | LISTENER;
+/// What matters until a connection is open.
+const OPENING: Owners = SESSION | REQUEST | LISTENER;
+const CLIENT: Owners = SESSION | CLIENT_REQUEST;
+const SERVER: Owners = SESSION | LISTENER;
+const TLS_OWN: Owners = CLIENT | LISTENER;
+
+/// The value of an option, and where it is kept.
+pub(super) enum Value {
+    /// u32 in milliseconds, 0 = none; else at least so many.
+    Timeout(fn(&mut Options) -> &mut Option<Duration>, u32),
+    /// u32 from, to.
+    Number(fn(&mut Options) -> &mut u32, u32, u32),
+    /// u64, not 0.
+    Wide(fn(&mut Options) -> &mut u64),
+    /// u64, not 0; `None` in the options is the default given here.
+    OptionalWide(fn(&mut Options) -> &mut Option<u64>, u64),
+    /// u32, 0 or 1.
+    Switch(fn(&mut Options) -> &mut bool),
+    /// A list as a text, and what each element must be.
+    List(fn(&mut Options) -> &mut Vec<String>, fn(&str) -> bool),
+    /// The program's own pointer.
+    Context,
+    /// A text that the object knows.
+    Text(fn(&Object) -> Result<String>),
+    /// A u32 that the object knows.
+    Known(fn(&Object) -> Result<u32>),
+    /// A u32 that needs no object.
+    Features,
+    /// In the contract, and not in this build.
+    NotBuilt,
+}
+
+/// One option.
+pub(super) struct Row {
+    pub number: number,
+    pub value: Value,
+    /// Who may set it; nobody = it can only be queried.
+    pub set: Owners,
+    pub query: Owners,
+}
+
+const fn kept(number: number, owners: Owners, value: Value) -> Row {
+    Row { number, value, set: owners, query: owners }
+}
+
+const fn known(number: number, owners: Owners, value: Value) -> Row {
+    Row { number, value, set: 0, query: owners }
+}
+
+const BUFFER_SIZES: (u32, u32) = (1 << 10, 16 << 20);
+
+/// Every option, in the order of the numbers.
+pub(super) static TABLE: &[Row] = &[
+    kept(WS_OPTION_CONNECT_TIMEOUT, CLIENT, Value::Timeout(|options| &mut options.connect_timeout, 1)),
+    kept(WS_OPTION_RECEIVE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.receive_timeout, 1)),
+    known(WS_OPTION_URL, REQUEST | WEBSOCKET | LISTENER, Value::Text(known::url)),
+    kept(WS_OPTION_CONTEXT, ALL, Value::Context),
+    kept(WS_OPTION_MAX_HEAD_SIZE, OPENING, Value::Number(|options| &mut options.max_head_size, 256, 16 << 20)),
+    kept(WS_OPTION_CLOSE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.close_timeout, 1)),
+    kept(WS_OPTION_KEEPALIVE_INTERVAL, ALL, Value::Timeout(|options| &mut options.keepalive_interval, SHORTEST_KEEPALIVE_MS)),
+    kept(WS_OPTION_RECEIVE_BUFFER_SIZE, OPENING, Value::Number(|options| &mut options.receive_buffer_size, BUFFER_SIZES.0, BUFFER_SIZES.1)),
+    kept(WS_OPTION_SEND_BUFFER_SIZE, OPENING, Value::Number(|options| &mut options.send_buffer_size, BUFFER_SIZES.0, BUFFER_SIZES.1)),
+    kept(WS_OPTION_HANDSHAKE_TIMEOUT, OPENING, Value::Timeout(|options| &mut options.handshake_timeout, 1)),
+    kept(WS_OPTION_SEND_TIMEOUT, ALL, Value::Timeout(|options| &mut options.send_timeout, 1)),
+    kept(WS_OPTION_KEEPALIVE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.keepalive_timeout, 1)),
+    kept(WS_OPTION_RESOLVE_TIMEOUT, CLIENT, Value::Timeout(|options| &mut options.resolve_timeout, 1)),
+    kept(WS_OPTION_MAX_MESSAGE, ALL, Value::OptionalWide(|options| &mut options.max_message, Options::DEFAULT_MAX_MESSAGE)),
+    kept(WS_OPTION_MAX_FRAGMENTS, ALL, Value::Number(|options| &mut options.max_fragments, 1, u32::MAX)),
+    kept(WS_OPTION_MAX_HEADERS, OPENING, Value::Number(|options| &mut options.max_headers, 16, 65_536)),
+    kept(WS_OPTION_SEND_QUEUE_LIMIT, ALL, Value::Wide(|options| &mut options.send_queue_limit)),
+    known(WS_OPTION_BUFFERED_AMOUNT, WEBSOCKET, Value::NotBuilt),
+    kept(WS_OPTION_MAX_CONNECTIONS, SERVER, Value::Number(|options| &mut options.max_connections, 0, u32::MAX)),
+    kept(WS_OPTION_MAX_HANDSHAKES, SERVER, Value::Number(|options| &mut options.max_handshakes, 0, u32::MAX)),
+    kept(WS_OPTION_MANUAL_CLOSE, ALL, Value::Switch(|options| &mut options.manual_close)),
+    kept(WS_OPTION_NODELAY, ALL, Value::Switch(|options| &mut options.nodelay)),
+    kept(WS_OPTION_CHECK_SENT_TEXT, ALL, Value::Switch(|options| &mut options.check_sent_text)),
+    kept(WS_OPTION_INTERRUPTIBLE, ALL, Value::Switch(|options| &mut options.interruptible)),
+    kept(WS_OPTION_SUBPROTOCOLS, OPENING, Value::List(|options| &mut options.subprotocols, is_token)),
+    known(WS_OPTION_SUBPROTOCOL, REQUEST | WEBSOCKET, Value::Text(known::subprotocol)),
+    known(WS_OPTION_EXTENSIONS, WEBSOCKET, Value::Text(known::extensions)),
+    kept(WS_OPTION_ORIGINS, SERVER | SERVER_REQUEST, Value::List(|options| &mut options.origins, is_visible)),
+    known(WS_OPTION_IS_WEBSOCKET, SERVER_REQUEST, Value::Known(known::is_websocket)),
+    known(WS_OPTION_METHOD, SERVER_REQUEST, Value::Text(known::method)),
+    known(WS_OPTION_TARGET, SERVER_REQUEST, Value::Text(known::target)),
+    known(WS_OPTION_LOCAL_ADDRESS, REQUEST | WEBSOCKET | LISTENER, Value::Text(known::local_address)),
+    known(WS_OPTION_REMOTE_ADDRESS, REQUEST | WEBSOCKET, Value::Text(known::remote_address)),
+    known(WS_OPTION_CLOSE_STATE, WEBSOCKET, Value::Known(known::close_state)),
+    known(WS_OPTION_HANDLE_KIND, ALL, Value::Known(known::handle_kind)),
+    known(WS_OPTION_FEATURES, ALL, Value::Features),
+    known(WS_OPTION_STATISTICS, WEBSOCKET, Value::NotBuilt),
+    kept(WS_OPTION_LOOP, SESSION, Value::NotBuilt),
+    kept(WS_OPTION_IO_THREADS, SESSION, Value::NotBuilt),
+    kept(WS_OPTION_PING_EVENTS, ALL, Value::NotBuilt),
+    kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::NotBuilt),
+    Row { number: WS_OPTION_COMPRESSION, value: Value::NotBuilt, set: OPENING, query: ALL },
+    kept(WS_OPTION_PROXY, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_REDIRECTS, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_BIND_ADDRESS, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_TLS_CA, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_TLS_CERTIFICATE, TLS_OWN, Value::NotBuilt),
+    Row { number: WS_OPTION_TLS_KEY, value: Value::NotBuilt, set: TLS_OWN, query: 0 },
+    kept(WS_OPTION_TLS_SERVER_NAME, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_TLS_PINS, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_TLS_DANGER, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_TLS_MIN_VERSION, TLS_OWN, Value::NotBuilt),
+    kept(WS_OPTION_TLS_CLIENT_CA, SERVER, Value::NotBuilt),
+    known(WS_OPTION_TLS_PEER_CERTIFICATE, REQUEST | WEBSOCKET, Value::NotBuilt),
+    known(WS_OPTION_TLS_VERSION, REQUEST | WEBSOCKET, Value::NotBuilt),
+    known(WS_OPTION_TLS_CIPHER, REQUEST | WEBSOCKET, Value::NotBuilt),
+    kept(WS_OPTION_TLS_KEY_LOG, TLS_OWN, Value::NotBuilt),
+];
+
+const SHORTEST_KEEPALIVE_MS: u32 = Options::MIN_KEEPALIVE_INTERVAL.as_millis() as u32;
+
+/// What this build can do. TLS and permessage-deflate join when they are built.
+pub(super) const FEATURES: u32 = if cfg!(feature = "server") { 4 } else { 0 };
+
+/// RFC 9110 §5.6.2: what a sub-protocol must be (RFC 6455 §4.1).
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_visible(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Finds an option by its number.
+pub(super) fn find(number: i32) -> Option<&'static Row> {
+    TABLE.binary_search_by_key(&number, |row| row.number as i32).ok().map(|index| &TABLE[index])
+}
+
+/// Which handle this is, among the owners.
+pub(super) fn owner(object: &Object) -> Owners {
+    match object {
+        Object::Session(_) => SESSION,
+        Object::ClientRequest(_) => CLIENT_REQUEST,
+        Object::ServerRequest(_) => SERVER_REQUEST,
+        Object::WebSocket(_) => WEBSOCKET,
+        Object::Listener(_) => LISTENER,
+    }
+}
+
+/// What only the object knows. A row's owners keep every other object out.
+mod known {
+    use crate::error::{Error, Result, Status};
+    use crate::handle::Object;
+
+    fn nobody<T>() -> Result<T> {
+        Err(Error::new(Status::IncorrectHandleType, "this handle has no such option"))
+    }
+
+    pub fn url(object: &Object) -> Result<String> {
+        match object {
+            Object::ClientRequest(request) => Ok(request.url()),
+            Object::ServerRequest(request) => request.url(),
+            Object::WebSocket(connection) => Ok(connection.agreed().url.clone()),
+            Object::Listener(listener) => Ok(listener.url()),
+            Object::Session(_) => nobody(),
+        }
+    }
+
+    pub fn subprotocol(object: &Object) -> Result<String> {
+        match object {
+            Object::ClientRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
+            Object::ServerRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
+            Object::WebSocket(connection) => Ok(connection.agreed().subprotocol.clone().unwrap_or_default()),
+            Object::Session(_) | Object::Listener(_) => nobody(),
+        }
+    }
+
+    pub fn extensions(object: &Object) -> Result<String> {
+        if let Object::WebSocket(connection) = object { Ok(connection.agreed().extensions.clone()) } else { nobody() }
+    }
+
+    pub fn is_websocket(object: &Object) -> Result<u32> {
+        if let Object::ServerRequest(request) = object { request.is_websocket().map(u32::from) } else { nobody() }
+    }
+
+    pub fn method(object: &Object) -> Result<String> {
+        if let Object::ServerRequest(request) = object { request.method() } else { nobody() }
+    }
+
+    pub fn target(object: &Object) -> Result<String> {
+        if let Object::ServerRequest(request) = object { request.target() } else { nobody() }
+    }
+
+    pub fn local_address(object: &Object) -> Result<String> {
+        match object {
+            Object::ClientRequest(request) => request.local_address(),
+            Object::ServerRequest(request) => request.local_address(),
+            Object::WebSocket(connection) => connection.local_address(),
+            Object::Listener(listener) => listener.local_address(),
+            Object::Session(_) => nobody(),
+        }
+    }
+
+    pub fn remote_address(object: &Object) -> Result<String> {
+        match object {
+            Object::ClientRequest(request) => request.remote_address(),
+            Object::ServerRequest(request) => request.remote_address(),
+            Object::WebSocket(connection) => connection.remote_address(),
+            Object::Session(_) | Object::Listener(_) => nobody(),
+        }
+    }
+
+    pub fn close_state(object: &Object) -> Result<u32> {
+        if let Object::WebSocket(connection) = object { Ok(connection.close_state()) } else { nobody() }
+    }
+
+    pub fn handle_kind(object: &Object) -> Result<u32> {
+        Ok(object.kind() as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_of_the_header_has_its_row_in_order() {
+        let lines = include_str!("numbers.rs").lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "));
+        let header: Vec<i32> = lines.filter_map(|(_, number)| number.parse().ok()).collect();
+        let rows: Vec<i32> = TABLE.iter().map(|row| row.number as i32).collect();
+        assert_eq!(header.len(), 58);
+        assert_eq!(rows, header);
+        assert!(rows.is_sorted());
+        assert!(rows.iter().all(|&number| find(number).is_some_and(|row| row.number as i32 == number)));
+        assert!([0, 4, -1, 13092, i32::MAX].iter().all(|&number| find(number).is_none()));
+    }
+
+    #[test]
+    fn the_header_says_not_built_yet_of_exactly_what_is_not_built() {
+        let lines: Vec<&str> = include_str!("numbers.rs").lines().map(str::trim).collect();
+        for row in TABLE {
+            let end = format!(" = {},", row.number as i32);
+            let place = lines.iter().position(|line| line.ends_with(&end)).unwrap();
+            let says_so = lines[place - 1].contains("Not built yet.");
+            assert_eq!(says_so, matches!(row.value, Value::NotBuilt), "{:?}", row.number);
+            assert_eq!(lines[place - 1].contains(", query."), row.set == 0, "{:?}", row.number);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Requests of both roles: the handshake and its headers.
+
+use std::ffi::{c_char, c_void};
+
+use std::sync::Arc;
+
+use super::pointer::{self, Out, OutBytes};
+use super::types::{ws_handle, ws_status};
+use super::{boundary, not_built};
+use crate::error::{Error, Result, Status};
+use crate::handle::{self, Entry, Kind, Object, Ticket};
+use crate::http::Headers;
+
+fn find(request: ws_handle) -> Result<Arc<Entry>> {
+    handle::find_kind(Ticket::from_number(request), Kind::Request)
+}
+
+/// The peer's headers: the response's for a client, the request's for a server.
+fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
+    match &entry.object {
+        Object::ClientRequest(request) => Ok(request.response()?.1),
+        _ => entry.server_request()?.headers(),
+    }
+}
+
+/// Makes the WebSocket of a request.
+///
+/// Client: connects, asks for the upgrade and checks the answer (what ws_handshake does, unless it was called before). A refusal
+/// leaves the request usable: ws_query_response, ws_query_header and ws_read_body tell more, and another attempt is allowed.
+/// Server: reads the request if ws_handshake did not, applies the options' policy, and sends the 101.
+///
+/// @param request   The request; it may be closed afterwards without harm to the websocket.
+/// @param websocket OUT: the open connection; close it with ws_close_handle.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: websocket is NULL;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already;
+///         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, the policy refused and the peer was told why;
+///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
+///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
+///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
+///
+/// Any thread. Waits, up to WS_OPTION_HANDSHAKE_TIMEOUT. As WinHttpSendRequest, WinHttpReceiveResponse and
+/// WinHttpWebSocketCompleteUpgrade in one. RFC 6455 §4.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut ws_handle) -> ws_status {
+    boundary::operation(request, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let websocket = unsafe { Out::new(websocket, "websocket")? };
+        let entry = find(request)?;
+        let connection = match &entry.object {
+            Object::ClientRequest(request) => request.complete_upgrade()?,
+            _ => entry.server_request()?.complete_upgrade()?,
+        };
+        websocket.write(handle::insert(Object::WebSocket(connection), entry.notify())?.number());
+        Ok(())
+    })
+}
+
+/// Does the I/O of the handshake without deciding it.
+///
+/// Client: connects, sends the request and reads the head of the answer; whatever its status, this is WS_OK. Server: reads the head
+/// of the request, on the calling thread, so that a slow client never holds up ws_accept. Then look at headers and options, and call
+/// ws_complete_upgrade, now or later, from any thread, or refuse with ws_respond or by closing.
+///
+/// @param request The request.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already;
+///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer does not speak HTTP/1.1;
+///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
+///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
+///
+/// Any thread. Waits, up to WS_OPTION_HANDSHAKE_TIMEOUT. As WinHttpSendRequest and WinHttpReceiveResponse. RFC 6455 §4.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_handshake(request: ws_handle) -> ws_status {
+    boundary::operation(request, || {
+        let entry = find(request)?;
+        match &entry.object {
+            Object::ClientRequest(request) => request.handshake(),
+            _ => entry.server_request()?.handshake(),
+        }
+    })
+}
+
+/// Adds a header: of a client to the request, of a server to the answer (the 101, or ws_respond's).
+///
+/// @param request The request, before its handshake (client) or its answer (server).
+/// @param name    A token. The names that the upgrade itself needs (Host, Upgrade, Connection, Sec-WebSocket-*) are refused;
+///                sub-protocols are set by WS_OPTION_SUBPROTOCOLS.
+/// @param value   Any text without CR, LF and NUL; copied.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: name or value is NULL, or name is not UTF-8;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_INVALID_HEADER: a refused name, or a refused character.
+///
+/// Any thread. Does not wait. As WinHttpAddRequestHeaders.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_add_header(request: ws_handle, name: *const c_char, value: *const c_char) -> ws_status {
+    boundary::operation(request, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (name, value) = unsafe { (pointer::text(name, "name")?, pointer::c_bytes(value, "value")?) };
+        let entry = find(request)?;
+        match &entry.object {
+            Object::ClientRequest(request) => request.add_header(name, value),
+            _ => entry.server_request()?.add_header(name, value),
+        }
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Gives user name and password for an answer 401 or 407.
+///
+/// @param request  A client's request.
+/// @param target   0 the server, 1 the proxy.
+/// @param scheme   1 Basic, 8 Digest.
+/// @param user     In UTF-8; copied.
+/// @param password In UTF-8; copied.
+///
+/// @return WS_ERROR_NOT_SUPPORTED;
+///         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8, or target or scheme is unknown;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a client.
+///
+/// Any thread. Does not wait. As WinHttpSetCredentials.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_set_credentials(
+    request: ws_handle,
+    target: u32,
+    scheme: u32,
+    user: *const c_char,
+    password: *const c_char,
+) -> ws_status {
+    boundary::operation(request, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let _arguments = unsafe { (pointer::text(user, "user")?, pointer::text(password, "password")?) };
+        if target > 1 || !matches!(scheme, 1 | 8) {
+            return Err(Error::new(Status::InvalidParameter, format!("target {target} or scheme {scheme} is unknown")));
+        }
+        find(request)?.client_request()?;
+        Err(not_built("ws_set_credentials"))
+    })
+}
+
+/// Asks for a header of the peer by its name: of the answer (client), of the request (server).
+///
+/// @param request The request, after its handshake; it stays possible after the upgrade.
+/// @param name    Compared without regard to case.
+/// @param index   Which one of several with this name, from 0, in the order in which they came.
+/// @param value   OUT: the value as it came, terminated. NULL if *length is 0.
+/// @param length  IN: the room in value, in bytes. OUT: the length without the terminator; with
+///                WS_ERROR_INSUFFICIENT_BUFFER the room that is needed, with the terminator.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: name or length is NULL, value is NULL with room, or name is not UTF-8;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: before the handshake;
+///         WS_ERROR_HEADER_NOT_FOUND: there are not that many; WS_ERROR_INSUFFICIENT_BUFFER.
+///
+/// Any thread. Does not wait. As WinHttpQueryHeaders.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_query_header(
+    request: ws_handle,
+    name: *const c_char,
+    index: u32,
+    value: *mut c_char,
+    length: *mut usize,
+) -> ws_status {
+    boundary::query(|| {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (name, value) = unsafe { (pointer::text(name, "name")?, OutBytes::new(value.cast(), length, "value")?) };
+        let headers = peer_headers(&*find(request)?)?;
+        match headers.get(name, index as usize) {
+            Some(found) => value.write_text(found),
+            None => Err(Error::new(Status::HeaderNotFound, format!("there is no header {name} with index {index}"))),
+        }
+    })
+}
+
+/// Enumerates the peer's headers, in the order in which they came.
+///
+/// @param request  The request, after its handshake.
+/// @param position From 0.
+/// @param name     OUT: a terminated text of the library, valid until the request is closed.
+/// @param value    OUT: likewise.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: name or value is NULL;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: before the handshake;
+///         WS_ERROR_HEADER_NOT_FOUND: position is the number of headers or more; WS_ERROR_NOT_ENOUGH_MEMORY.
+///
+/// Any thread. Does not wait.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_query_header_at(
+    request: ws_handle,
+    position: u32,
+    name: *mut *const c_char,
+    value: *mut *const c_char,
+) -> ws_status {
+    boundary::query(|| {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (name, value) = unsafe { (Out::new(name, "name")?, Out::new(value, "value")?) };
+        let entry = find(request)?;
+        let headers = peer_headers(&entry)?;
+        let Some((found_name, found_value)) = headers.at(position as usize) else {
+            return Err(Error::new(Status::HeaderNotFound, format!("there is no header at position {position}")));
+        };
+        entry.keep_headers(&headers)?;
+        name.write(found_name.as_ptr());
+        value.write(found_value.as_ptr());
+        Ok(())
+    })
+}
+
+/// Asks for the HTTP status of the answer.
+///
+/// @param request     A client's request, after its handshake.
+/// @param http_status OUT: 101 for an upgrade, else why not: 401, 404, …
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: http_status is NULL;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a client;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: before the handshake.
+///
+/// Any thread. Does not wait. As WinHttpQueryHeaders(WINHTTP_QUERY_STATUS_CODE).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_query_response(request: ws_handle, http_status: *mut u16) -> ws_status {
+    boundary::query(|| {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let http_status = unsafe { Out::new(http_status, "http_status")? };
+        http_status.write(find(request)?.client_request()?.response()?.0);
+        Ok(())
+    })
+}
+
+/// Reads the body of the answer that refused an upgrade. It was read with the head, up to 64 KiB: this never waits.
+///
+/// @param request A client's request, after its handshake.
+/// @param buffer  OUT: the next bytes.
+/// @param length  The room in buffer, in bytes; not 0.
+/// @param read    OUT: how many were written; 0 = the end.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: buffer or read is NULL, or length is 0;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a client;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: before the handshake.
+///
+/// Any thread. Does not wait. As WinHttpReadData.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_read_body(request: ws_handle, buffer: *mut c_void, length: usize, read: *mut usize) -> ws_status {
+    boundary::operation(request, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (buffer, read) = unsafe { (pointer::buffer(buffer, length, "buffer")?, Out::new(read, "read")?) };
+        read.write(find(request)?.client_request()?.read_body(buffer)?);
+        Ok(())
+    })
+}

@@ -1,0 +1,118 @@
+//! Servers: listeners, and how a request is refused. Accepting one is in `request`.
+
+use std::ffi::{c_char, c_void};
+
+use super::pointer::{self, Out};
+use super::types::{ws_handle, ws_status};
+use super::{boundary, not_built};
+use crate::error::{Error, Status};
+use crate::handle::{self, Kind, Object, Ticket};
+use crate::server::Listener;
+
+/// Begins to listen.
+///
+/// @param session  The session whose options the listener inherits.
+/// @param url      "ws://address:port/path": an address of this machine or a name for one, port 0 = any free one (WS_OPTION_URL
+///                 tells which), and the path as a prefix: requests for other paths are answered 404. Copied.
+/// @param listener OUT: the listener; ws_close_handle stops listening, and leaves what was accepted alone.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: url or listener is NULL, or url is not UTF-8;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+///         WS_ERROR_INVALID_URL; WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_NAME_NOT_RESOLVED;
+///         WS_ERROR_ADDRESS_IN_USE; WS_ERROR_CANNOT_CONNECT: the system refuses the address;
+///         WS_ERROR_NOT_SUPPORTED: wss in a build without TLS; WS_ERROR_NOT_ENOUGH_MEMORY.
+///
+/// Any thread. Does not wait, but for the name. As HttpAddUrl of the HTTP server API.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_listen(session: ws_handle, url: *const c_char, listener: *mut ws_handle) -> ws_status {
+    boundary::operation(session, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (url, listener) = unsafe { (pointer::text(url, "url")?, Out::new(listener, "listener")?) };
+        let entry = handle::find_kind(Ticket::from_number(session), Kind::Session)?;
+        let made = Listener::listen(entry.session()?, url)?;
+        listener.write(handle::insert(Object::Listener(made), entry.notify())?.number());
+        Ok(())
+    })
+}
+
+/// Waits for a client to connect. Nothing is read from it yet: ws_handshake or ws_complete_upgrade do that, best on another thread.
+///
+/// @param listener The listener.
+/// @param request  OUT: the client's request; close it with ws_close_handle.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: request is NULL;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener;
+///         WS_ERROR_CANCELLED: the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
+///         WS_ERROR_NOT_ENOUGH_MEMORY.
+///
+/// Any thread, also several at once. Waits without limit. As HttpReceiveHttpRequest of the HTTP server API.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_accept(listener: ws_handle, request: *mut ws_handle) -> ws_status {
+    boundary::operation(listener, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let request = unsafe { Out::new(request, "request")? };
+        let entry = handle::find_kind(Ticket::from_number(listener), Kind::Listener)?;
+        let accepted = entry.listener()?.accept()?;
+        request.write(handle::insert(Object::ServerRequest(accepted), entry.notify())?.number());
+        Ok(())
+    })
+}
+
+/// Answers a request with something else than a WebSocket: an error, or a page. The connection ends with it.
+///
+/// Headers are added by ws_add_header before; Content-Length and Connection: close come from the library.
+///
+/// @param request      A server's request that was not upgraded or answered.
+/// @param http_status  200-599.
+/// @param content_type The Content-Type. NULL = none.
+/// @param body         The body. NULL if length is 0.
+/// @param length       Of body, in bytes.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: http_status is not as above, body is NULL with a length, or content_type is not UTF-8;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a server;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already; WS_ERROR_INVALID_HEADER: content_type;
+///         WS_ERROR_TIMEOUT, WS_ERROR_CONNECTION, WS_ERROR_CANCELLED.
+///
+/// Any thread. Waits until the answer is taken, up to WS_OPTION_SEND_TIMEOUT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_respond(
+    request: ws_handle,
+    http_status: u16,
+    content_type: *const c_char,
+    body: *const c_void,
+    length: usize,
+) -> ws_status {
+    boundary::operation(request, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (content_type, body) =
+            unsafe { (pointer::optional_text(content_type, "content_type")?, pointer::bytes(body, length, "body")?) };
+        if !(200..=599).contains(&http_status) {
+            return Err(Error::new(Status::InvalidParameter, format!("HTTP status {http_status} is not 200 to 599")));
+        }
+        let entry = handle::find_kind(Ticket::from_number(request), Kind::Request)?;
+        entry.server_request()?.respond(http_status, content_type, body)
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a listener's connections in good order: stops accepting, and closes them
+/// spread over a time, so that not all clients come back at once.
+///
+/// @param listener     The listener.
+/// @param close_status As for ws_close; 1001 or 1012 is meant for this.
+/// @param spread_ms    Over how many milliseconds the close frames are sent.
+/// @param deadline_ms  After how many milliseconds the rest is dropped; 0 = none.
+///
+/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener.
+///
+/// Any thread. Waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_drain(listener: ws_handle, close_status: u16, spread_ms: u32, deadline_ms: u32) -> ws_status {
+    boundary::operation(listener, || {
+        let _arguments = (close_status, spread_ms, deadline_ms);
+        handle::find_kind(Ticket::from_number(listener), Kind::Listener)?;
+        Err(not_built("ws_drain"))
+    })
+}

@@ -1,0 +1,380 @@
+//! Open connections: messages, and the closing handshake.
+
+use std::ffi::c_void;
+use std::str;
+use std::sync::Arc;
+
+use super::numbers::ws_buffer_type_numbers::{WS_BINARY_FRAGMENT, WS_BINARY_MESSAGE, WS_CLOSE_FRAME, WS_UTF8_FRAGMENT, WS_UTF8_MESSAGE};
+use super::numbers::{WS_SEND_NOTIFY, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
+use super::pointer::{self, Out, OutBytes};
+use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
+use super::{boundary, not_built};
+use crate::connection::Received;
+use crate::driver::blocking;
+use crate::error::{Error, Result, Status};
+use crate::handle::{self, Entry, Kind, Ticket};
+use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
+
+fn find(websocket: ws_handle) -> Result<Arc<Entry>> {
+    handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)
+}
+
+fn type_of_piece(piece: Piece) -> ws_buffer_type {
+    let number = match (piece.kind, piece.ends_message) {
+        (MessageKind::Binary, true) => WS_BINARY_MESSAGE,
+        (MessageKind::Binary, false) => WS_BINARY_FRAGMENT,
+        (MessageKind::Text, true) => WS_UTF8_MESSAGE,
+        (MessageKind::Text, false) => WS_UTF8_FRAGMENT,
+    };
+    number as ws_buffer_type
+}
+
+/// What a buffer type of the program means: the kind, and whether it ends the message.
+pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, bool)> {
+    const BINARY_MESSAGE: i32 = WS_BINARY_MESSAGE as i32;
+    const BINARY_FRAGMENT: i32 = WS_BINARY_FRAGMENT as i32;
+    const UTF8_MESSAGE: i32 = WS_UTF8_MESSAGE as i32;
+    const UTF8_FRAGMENT: i32 = WS_UTF8_FRAGMENT as i32;
+    match buffer_type {
+        BINARY_MESSAGE => Ok((MessageKind::Binary, true)),
+        BINARY_FRAGMENT => Ok((MessageKind::Binary, false)),
+        UTF8_MESSAGE => Ok((MessageKind::Text, true)),
+        UTF8_FRAGMENT => Ok((MessageKind::Text, false)),
+        other => Err(Error::new(Status::InvalidParameter, format!("buffer type {other} cannot be sent"))),
+    }
+}
+
+/// A close frame's status and reason as a program may choose them (RFC 6455 §7.4).
+fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
+    let refused = |sentence: String| Error::new(Status::InvalidParameter, sentence);
+    if status == CloseStatus::EMPTY {
+        return if reason.is_empty() {
+            Ok(CloseFrame::empty())
+        } else {
+            Err(refused("close status 1005 has no room for a reason".to_owned()))
+        };
+    }
+    let status = CloseStatus::new(status).ok_or_else(|| refused(format!("close status {status} may not be sent")))?;
+    let text = str::from_utf8(reason).map_err(|error| refused(format!("the reason is not UTF-8 at byte {}", error.valid_up_to())))?;
+    CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
+}
+
+/// Receives the next piece of a message, or the peer's close frame.
+///
+/// Returns as soon as something is there: at most one frame's payload, up to length bytes; it never waits to fill the buffer. The
+/// type is a MESSAGE exactly when these bytes end the message, else a FRAGMENT, and more of it follows: loop on the type, not on
+/// sizes. Text may be cut inside a character; the whole message is valid UTF-8. An empty message is 0 bytes and a MESSAGE.
+/// WS_CLOSE_FRAME with 0 bytes is the peer's close frame: it is answered already (unless WS_OPTION_MANUAL_CLOSE), and
+/// ws_query_close_status tells its status. Pings are answered inside.
+///
+/// @param websocket The connection.
+/// @param buffer    OUT: the bytes; it is written to even when the call fails.
+/// @param length    The room in buffer, in bytes; not 0.
+/// @param received  OUT: how many bytes came.
+/// @param type      OUT: WS_BINARY_MESSAGE, _FRAGMENT, WS_UTF8_MESSAGE, _FRAGMENT or WS_CLOSE_FRAME.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: a pointer is NULL, or length is 0;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, or another thread receives;
+///         WS_ERROR_TIMEOUT: WS_OPTION_RECEIVE_TIMEOUT is over, and the connection lives on;
+///         WS_ERROR_CANCELLED: ws_close or ws_close_handle was called meanwhile;
+///         WS_ERROR_CONNECTION: it ended without a close frame; WS_ERROR_PEER_LOST; WS_ERROR_PROTOCOL_VIOLATION;
+///         WS_ERROR_INVALID_PAYLOAD; WS_ERROR_MESSAGE_TOO_BIG: the peer was told why, and the connection is over.
+///
+/// Any thread, one at a time; another may send meanwhile. Waits. As WinHttpWebSocketReceive. RFC 6455 §5, §6.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_receive(
+    websocket: ws_handle,
+    buffer: *mut c_void,
+    length: usize,
+    received: *mut usize,
+    r#type: *mut ws_buffer_type,
+) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (buffer, received, buffer_type) =
+            unsafe { (pointer::buffer(buffer, length, "buffer")?, Out::new(received, "received")?, Out::new(r#type, "type")?) };
+        let entry = find(websocket)?;
+        let (count, number) = match blocking::receive(entry.websocket()?, buffer)? {
+            Received::Piece(piece) => (piece.length, type_of_piece(piece)),
+            Received::Close => (0, WS_CLOSE_FRAME as ws_buffer_type),
+        };
+        received.write(count);
+        buffer_type.write(number);
+        Ok(())
+    })
+}
+
+/// Sends a message, or a part of one, as one frame.
+///
+/// A part that is not the last is a FRAGMENT, the last one a MESSAGE; between them only the same kind may be sent. WS_OK says that
+/// the bytes are written or copied: the buffer is the program's again. It does not say that the peer has them.
+///
+/// @param websocket The connection.
+/// @param type      WS_BINARY_MESSAGE, _FRAGMENT, WS_UTF8_MESSAGE or _FRAGMENT.
+/// @param buffer    The bytes. Text must be UTF-8, and may be cut anywhere. NULL if length is 0.
+/// @param length    In bytes; 0 is an empty message, or the empty end of a fragmented one.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: buffer is NULL with a length, the type is WS_CLOSE_FRAME or unknown or not that of the
+///         message under way, or a text is not UTF-8 (nothing is sent);
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: a close frame was sent or received;
+///         WS_ERROR_TIMEOUT: WS_OPTION_SEND_TIMEOUT is over; WS_ERROR_CANCELLED; WS_ERROR_CONNECTION; WS_ERROR_PEER_LOST;
+///         WS_ERROR_NOT_ENOUGH_MEMORY.
+///
+/// Any thread, also several at once: they take turns, and a frame is never split by another. Waits until the bytes are taken.
+/// As WinHttpWebSocketSend. RFC 6455 §5.4, §6.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_send(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let payload = unsafe { pointer::bytes(buffer, length, "buffer")? };
+        let entry = find(websocket)?;
+        let (kind, ends_message) = kind_of_type(r#type)?;
+        blocking::send(entry.websocket()?, kind, ends_message, payload)
+    })
+}
+
+/// Closes a connection in good order: sends a close frame unless one was sent, discards what still comes, and waits for the
+/// peer's close frame.
+///
+/// A receive of another thread ends with WS_ERROR_CANCELLED. Called again, it returns the first result. Afterwards
+/// ws_query_close_status tells what the peer said; ws_close_handle is still needed.
+///
+/// @param websocket The connection.
+/// @param status    1000-1003, 1007-1014 or 3000-4999; or WS_CLOSE_EMPTY for a close frame without status and reason. Ignored if a
+///                  close frame was sent already.
+/// @param reason    A short text in UTF-8, not terminated. NULL if length is 0.
+/// @param length    Of reason, in bytes; at most 123, and 0 with WS_CLOSE_EMPTY.
+///
+/// @return WS_OK: both close frames were exchanged;
+///         WS_ERROR_INVALID_PARAMETER: status, reason or length is not as above;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: another thread is closing;
+///         WS_ERROR_TIMEOUT: the peer did not answer within WS_OPTION_CLOSE_TIMEOUT, and the connection was dropped;
+///         WS_ERROR_CONNECTION, WS_ERROR_PROTOCOL_VIOLATION: it ended otherwise; WS_ERROR_CANCELLED.
+///
+/// Any thread. Waits, up to WS_OPTION_CLOSE_TIMEOUT. As WinHttpWebSocketClose. RFC 6455 §7.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *const c_void, length: usize) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let reason = unsafe { pointer::bytes(reason, length, "reason")? };
+        let frame = close_frame(status, reason)?;
+        let entry = find(websocket)?;
+        blocking::close(entry.websocket()?, frame)
+    })
+}
+
+/// Sends a close frame and does not wait for the peer's: nothing more can be sent, but receiving goes on until it comes.
+///
+/// @param websocket The connection.
+/// @param status    As for ws_close.
+/// @param reason    As for ws_close.
+/// @param length    As for ws_close.
+///
+/// @return WS_OK: it was sent, or the peer's was answered already;
+///         WS_ERROR_INVALID_PARAMETER: status, reason or length is not as for ws_close;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: a close frame was sent by ws_close or ws_shutdown before;
+///         WS_ERROR_TIMEOUT; WS_ERROR_CANCELLED; WS_ERROR_CONNECTION.
+///
+/// Any thread. Waits until the frame is taken, up to WS_OPTION_SEND_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: *const c_void, length: usize) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let reason = unsafe { pointer::bytes(reason, length, "reason")? };
+        let frame = close_frame(status, reason)?;
+        let entry = find(websocket)?;
+        blocking::shutdown(entry.websocket()?, frame)
+    })
+}
+
+/// Tells the status and the reason of the peer's close frame, as often as it is asked.
+///
+/// @param websocket The connection.
+/// @param status    OUT: the status; WS_CLOSE_EMPTY if the close frame had none.
+/// @param reason    OUT: the reason in UTF-8, not terminated. NULL if capacity is 0. 123 bytes are always enough.
+/// @param capacity  The room in reason, in bytes.
+/// @param length    OUT: how many bytes were written; with WS_ERROR_INSUFFICIENT_BUFFER how many are needed.
+///
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: status or length is NULL, or reason is NULL with a capacity;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: the peer has not sent a close frame; WS_ERROR_INSUFFICIENT_BUFFER.
+///
+/// Any thread. Does not wait. As WinHttpWebSocketQueryCloseStatus. RFC 6455 §7.1.5, §7.1.6.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_query_close_status(
+    websocket: ws_handle,
+    status: *mut u16,
+    reason: *mut c_void,
+    capacity: usize,
+    length: *mut usize,
+) -> ws_status {
+    boundary::query(|| {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let (status, reason) = unsafe { (Out::new(status, "status")?, OutBytes::with_capacity(reason, capacity, length, "reason")?) };
+        let (found_status, found_reason) = find(websocket)?.websocket()?.peer_close()?;
+        reason.write_bytes(&found_reason)?;
+        status.write(found_status);
+        Ok(())
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives a whole message, or the peer's close frame.
+///
+/// @param websocket The connection.
+/// @param data      OUT: the message, in memory of the library; valid until the next receive on, or the closing of, the handle.
+/// @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE.
+/// @param type      OUT: WS_BINARY_MESSAGE, WS_UTF8_MESSAGE or WS_CLOSE_FRAME.
+///
+/// @return WS_ERROR_NOT_SUPPORTED;
+///         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+///
+/// Any thread, one at a time. Waits. RFC 6455 §6.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_receive_message(
+    websocket: ws_handle,
+    data: *mut *const c_void,
+    length: *mut usize,
+    r#type: *mut ws_buffer_type,
+) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let _arguments = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
+        find(websocket)?;
+        Err(not_built("ws_receive_message"))
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives one piece without a copy, on the thread that drives the loop.
+///
+/// @param websocket The connection.
+/// @param data      OUT: the piece; valid until the callback returns, or until the next ws_loop_wait.
+/// @param length    OUT: of data, in bytes.
+/// @param type      OUT: as of ws_receive.
+///
+/// @return WS_ERROR_NOT_SUPPORTED;
+///         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+///
+/// Only the thread that drives the loop. Does not wait.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_receive_view(
+    websocket: ws_handle,
+    data: *mut *const c_void,
+    length: *mut usize,
+    r#type: *mut ws_buffer_type,
+) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let _arguments = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
+        find(websocket)?;
+        Err(not_built("ws_receive_view"))
+    })
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends as ws_send does, with flags, from several places, with a completion.
+///
+/// @param websocket         The connection.
+/// @param type              As for ws_send.
+/// @param flags             0, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE, WS_SEND_NOTIFY, or several of them.
+/// @param parts             The bytes, in order. NULL if count is 0.
+/// @param count             How many parts.
+/// @param operation_context With WS_SEND_NOTIFY: given back in the event; never followed.
+///
+/// @return WS_ERROR_NOT_SUPPORTED;
+///         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, or type or a flag is unknown;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+///
+/// Any thread. Waits until the bytes are taken.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_send_ex(
+    websocket: ws_handle,
+    r#type: ws_buffer_type,
+    flags: u32,
+    parts: *const ws_bytes,
+    count: usize,
+    operation_context: *mut c_void,
+) -> ws_status {
+    boundary::operation(websocket, || {
+        let _arguments = operation_context;
+        pointer::check_array(parts, count, "parts")?;
+        pointer::check_array(parts, count, "parts")?;
+        check_send_flags(flags)?;
+        find(websocket)?;
+        kind_of_type(r#type)?;
+        Err(not_built("ws_send_ex"))
+    })
+}
+
+/// 87 for a flag that ws_send_ex does not know.
+pub(super) fn check_send_flags(flags: u32) -> Result<()> {
+    if flags & !(WS_SEND_UNCOMPRESSED | WS_SEND_WHOLE | WS_SEND_NOTIFY) == 0 {
+        return Ok(());
+    }
+    Err(Error::new(Status::InvalidParameter, format!("flags {flags:#x} has an unknown bit")))
+}
+
+/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends a ping. The library keeps connections alive by itself; this is for programs
+/// that measure.
+///
+/// @param websocket The connection.
+/// @param payload   Any bytes; they come back in the pong. NULL if length is 0.
+/// @param length    At most 125.
+///
+/// @return WS_ERROR_NOT_SUPPORTED;
+///         WS_ERROR_INVALID_PARAMETER: payload is NULL with a length, or length is above 125;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+///
+/// Any thread. Waits until the frame is taken. RFC 6455 §5.5.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ws_ping(websocket: ws_handle, payload: *const c_void, length: usize) -> ws_status {
+    boundary::operation(websocket, || {
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let payload = unsafe { pointer::bytes(payload, length, "payload")? };
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(Error::new(Status::InvalidParameter, format!("the payload has {length} bytes, at most {MAX_CONTROL_PAYLOAD} fit")));
+        }
+        find(websocket)?;
+        Err(not_built("ws_ping"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_statuses_of_the_rfc_and_of_programs_may_be_sent() {
+        let allowed: Vec<u16> = (0..=u16::MAX).filter(|&status| close_frame(status, b"").is_ok()).collect();
+        let expected: Vec<u16> = (1000..=1003).chain([1005]).chain(1007..=1014).chain(3000..=4999).collect();
+        assert_eq!(allowed, expected);
+    }
+
+    #[test]
+    fn a_reason_is_utf8_of_at_most_123_bytes_and_needs_a_status() {
+        assert!(close_frame(1000, &[b'a'; 123]).is_ok());
+        assert_eq!(close_frame(1000, &[b'a'; 124]).unwrap_err().to_string(), "the reason has 124 bytes, at most 123 fit");
+        assert_eq!(close_frame(1000, b"ab\xc3").unwrap_err().to_string(), "the reason is not UTF-8 at byte 2");
+        assert_eq!(close_frame(1005, b"a").unwrap_err().status(), Status::InvalidParameter);
+    }
+
+    #[test]
+    fn buffer_types_translate_both_ways() {
+        for number in 0..4 {
+            let (kind, ends_message) = kind_of_type(number).unwrap();
+            assert_eq!(type_of_piece(Piece { kind, length: 1, ends_message }), number);
+        }
+        for number in [-1, 4, 5, i32::MAX] {
+            assert_eq!(kind_of_type(number).unwrap_err().status(), Status::InvalidParameter);
+        }
+        assert_eq!(kind_of_type(2).unwrap(), (MessageKind::Text, true));
+        assert_eq!(kind_of_type(1).unwrap(), (MessageKind::Binary, false));
+    }
+}

@@ -1,0 +1,287 @@
+//! From the network's bytes to pieces of messages and control frames (RFC 6455 §5).
+//!
+//! The decoder owns no buffer. It has two doors to one state machine: [`Decoder::feed`] for bytes that lie in a buffer, and
+//! [`Decoder::direct_room`] with [`Decoder::accept_direct`] for payload that the transport put into the caller's memory itself.
+//!
+//! Out of scope: answering control frames, and what comes after a close frame (see [`Lifecycle`](super::Lifecycle)).
+
+use super::frame::{MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER};
+use super::{FrameHeader, MaskingKey, MessageKind, Opcode, Piece, Role, Violation};
+use crate::bytes::mask;
+use crate::bytes::utf8::Utf8;
+
+/// What one message may cost. Checked when a frame's header is read, before any memory is taken for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes in a message.
+    pub max_message: u64,
+    /// Frames in a message.
+    pub max_fragments: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { max_message: u64::MAX, max_fragments: u32::MAX }
+    }
+}
+
+/// What [`Decoder::feed`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// Nothing is complete; all of the input was used.
+    NeedBytes,
+    /// Payload for the program, at the beginning of the room.
+    Piece(Piece),
+    /// A ping; its payload is [`Decoder::control_payload`].
+    Ping,
+    /// A pong; its payload is [`Decoder::control_payload`].
+    Pong,
+    /// A close frame; its payload is [`Decoder::control_payload`].
+    Close,
+}
+
+/// The state between two reads: some 80 bytes, and 125 more once a control frame had a payload.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Where the bytes come from.
+    sender: Role,
+    limits: Limits,
+    /// A header cut by the network.
+    header: [u8; MAX_FRAME_HEADER],
+    header_length: u8,
+    frame: Option<Frame>,
+    message: Option<Message>,
+    control: Option<Box<[u8; MAX_CONTROL_PAYLOAD]>>,
+    control_length: u8,
+}
+
+/// The frame whose payload is under way.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    remaining: u64,
+    /// All zero for an unmasked frame, which is the same.
+    key: MaskingKey,
+    /// How far the key is turned.
+    turned: u8,
+    is_masked: bool,
+    fin: bool,
+    opcode: Opcode,
+}
+
+/// The message that is open.
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    kind: MessageKind,
+    size: u64,
+    fragments: u32,
+    utf8: Utf8,
+}
+
+impl Decoder {
+    /// A decoder for the bytes that `sender` sends.
+    pub fn new(sender: Role, limits: Limits) -> Decoder {
+        Decoder {
+            sender,
+            limits,
+            header: [0; MAX_FRAME_HEADER],
+            header_length: 0,
+            frame: None,
+            message: None,
+            control: None,
+            control_length: 0,
+        }
+    }
+
+    /// Changes what later frames are held to.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Uses bytes of `input` until there is something to tell, and returns how many it used.
+    ///
+    /// Payload is unmasked on its way into `room`, which must not be empty. At most one frame's payload is delivered at a time.
+    #[inline]
+    pub fn feed(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Item), Violation> {
+        let (used, frame) = match self.frame {
+            Some(frame) => (0, frame),
+            None => match self.read_header(input)? {
+                (used, Some(header)) => (used, self.begin(header)?),
+                (used, None) => return Ok((used, Item::NeedBytes)),
+            },
+        };
+        let rest = &input[used..];
+        if frame.opcode.is_control() {
+            let taken = self.take_control(frame, rest);
+            return Ok((used + taken, self.end_control(frame.opcode)));
+        }
+        if rest.is_empty() && frame.remaining > 0 {
+            return Ok((used, Item::NeedBytes));
+        }
+        let length = shorter(frame.remaining, rest.len().min(room.len()));
+        let (source, target) = (&rest[..length], &mut room[..length]);
+        if frame.is_masked {
+            mask::copy(source, target, frame.key, usize::from(frame.turned));
+        } else {
+            target.copy_from_slice(source);
+        }
+        let piece = self.deliver(frame, target)?;
+        Ok((used + length, Item::Piece(piece)))
+    }
+
+    /// How many bytes of payload may be received straight into the caller's memory; 0 when a header or a control frame comes next.
+    #[inline]
+    pub fn direct_room(&self) -> u64 {
+        match self.frame {
+            Some(frame) if !frame.opcode.is_control() => frame.remaining,
+            _ => 0,
+        }
+    }
+
+    /// Takes payload that was received straight into the caller's memory and unmasks it there; at most [`Decoder::direct_room`] bytes.
+    pub fn accept_direct(&mut self, payload: &mut [u8]) -> Result<Piece, Violation> {
+        debug_assert!(payload.len() as u64 <= self.direct_room());
+        let frame = self.frame.expect("direct_room was above zero, so a frame is under way");
+        if frame.is_masked {
+            mask::apply(payload, frame.key, usize::from(frame.turned));
+        }
+        self.deliver(frame, payload)
+    }
+
+    /// The payload of the control frame that [`Decoder::feed`] just told of.
+    pub fn control_payload(&self) -> &[u8] {
+        match &self.control {
+            Some(payload) => &payload[..usize::from(self.control_length)],
+            None => &[],
+        }
+    }
+
+    /// Whether a message has begun and not ended.
+    pub fn is_inside_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// Reads a header, possibly in several goes.
+    #[inline]
+    fn read_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+        if self.header_length == 0
+            && let Some((header, used)) = FrameHeader::decode(input, self.sender)?
+        {
+            return Ok((used, Some(header)));
+        }
+        self.read_cut_header(input)
+    }
+
+    #[cold]
+    fn read_cut_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+        // Bytes that were refused stay refused; else each further call would add to them, until they did not fit.
+        FrameHeader::decode(&self.header[..usize::from(self.header_length)], self.sender)?;
+        for (taken, &byte) in input.iter().enumerate() {
+            self.header[usize::from(self.header_length)] = byte;
+            self.header_length += 1;
+            if let Some((header, _)) = FrameHeader::decode(&self.header[..usize::from(self.header_length)], self.sender)? {
+                self.header_length = 0;
+                return Ok((taken + 1, Some(header)));
+            }
+        }
+        Ok((input.len(), None))
+    }
+
+    /// A frame begins: may it, and does it fit the limits?
+    #[inline]
+    fn begin(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
+        let frame = Frame {
+            remaining: header.length,
+            key: header.masking_key.unwrap_or_default(),
+            turned: 0,
+            is_masked: header.masking_key.is_some(),
+            fin: header.fin,
+            opcode: header.opcode,
+        };
+        if header.opcode.is_control() {
+            self.control_length = 0;
+        } else {
+            let mut message = match (header.opcode, self.message) {
+                (Opcode::Continuation, Some(message)) => message,
+                (Opcode::Continuation, None) => return Err(Violation::ContinuationWithoutStart),
+                (opcode, Some(_)) => return Err(Violation::MessageInsideMessage(kind_of(opcode))),
+                (opcode, None) => Message { kind: kind_of(opcode), size: 0, fragments: 0, utf8: Utf8::default() },
+            };
+            message.fragments += 1;
+            if message.fragments > self.limits.max_fragments {
+                return Err(Violation::TooManyFragments { limit: self.limits.max_fragments });
+            }
+            // A length field never sizes an allocation, and a message that will be too big is refused at its header.
+            message.size = message.size.saturating_add(header.length);
+            if message.size > self.limits.max_message {
+                return Err(Violation::MessageTooBig { limit: self.limits.max_message });
+            }
+            self.message = Some(message);
+        }
+        self.frame = Some(frame);
+        Ok(frame)
+    }
+
+    /// Payload has arrived at `payload`, unmasked: checks it and moves on.
+    #[inline]
+    fn deliver(&mut self, mut frame: Frame, payload: &[u8]) -> Result<Piece, Violation> {
+        let message = self.message.as_mut().expect("a data frame is always part of a message");
+        let kind = message.kind;
+        frame.remaining -= payload.len() as u64;
+        frame.turned = ((usize::from(frame.turned) + payload.len()) & 3) as u8;
+        let ends_frame = frame.remaining == 0;
+        let ends_message = ends_frame && frame.fin;
+        if kind == MessageKind::Text {
+            message.utf8.check(payload).map_err(|_| Violation::InvalidText)?;
+            if ends_message {
+                message.utf8.finish().map_err(|_| Violation::InvalidText)?;
+            }
+        }
+        if ends_message {
+            self.message = None;
+        }
+        self.frame = if ends_frame { None } else { Some(frame) };
+        Ok(Piece { kind, length: payload.len(), ends_message })
+    }
+
+    /// Gathers a control frame's payload, which the network may have cut.
+    fn take_control(&mut self, mut frame: Frame, input: &[u8]) -> usize {
+        let length = shorter(frame.remaining, input.len());
+        if length > 0 {
+            let payload = self.control.get_or_insert_with(|| Box::new([0; MAX_CONTROL_PAYLOAD]));
+            let start = usize::from(self.control_length);
+            mask::copy(&input[..length], &mut payload[start..start + length], frame.key, usize::from(frame.turned));
+            self.control_length += length as u8;
+            frame.turned = ((usize::from(frame.turned) + length) & 3) as u8;
+            frame.remaining -= length as u64;
+        }
+        self.frame = Some(frame);
+        length
+    }
+
+    fn end_control(&mut self, opcode: Opcode) -> Item {
+        if self.frame.is_some_and(|frame| frame.remaining > 0) {
+            return Item::NeedBytes;
+        }
+        self.frame = None;
+        match opcode {
+            Opcode::Ping => Item::Ping,
+            Opcode::Pong => Item::Pong,
+            _ => Item::Close,
+        }
+    }
+}
+
+/// The opcode of a frame that begins a message.
+fn kind_of(opcode: Opcode) -> MessageKind {
+    if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary }
+}
+
+/// The smaller of a length on the wire and a length in memory.
+#[inline]
+fn shorter(wire: u64, memory: usize) -> usize {
+    wire.min(memory as u64) as usize
+}
+
+#[cfg(test)]
+#[path = "decoder_tests.rs"]
+mod tests;
