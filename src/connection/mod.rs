@@ -6,24 +6,30 @@
 //! **Lock order**: `receive` before `outbox`; `options` and `outbox` are never held together with anything below them. No lock is held across a system call.
 
 mod buffers;
+mod claim;
+mod closing;
 pub mod opening;
 mod outbox;
 mod receive;
 mod send;
+mod signals;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use claim::{Counted, ReceiveClaim};
+pub use closing::CloseSent;
 pub use receive::{ReceiveHalf, Received, Step};
-use send::send_error;
 pub use send::{Frame, Progress, Turn};
+pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::{Options, SharedOptions};
-use crate::protocol::{CloseFrame, CloseStatus, KeepaliveStep, MaskingKey, Role, Violation};
+use crate::protocol::{KeepaliveStep, MaskingKey, Role};
 use crate::transport::{Bells, Stream};
+use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
 
 /// Where masking keys come from: the CSPRNG of whoever drives the connection.
@@ -63,7 +69,7 @@ pub struct Connection {
     receive_free: Condvar,
     outbox: Mutex<Outbox>,
     turn_free: Condvar,
-    signals: AtomicU32,
+    signals: Signals,
     bells: Bells,
     keys: Keys,
 }
@@ -77,41 +83,6 @@ struct HotOptions {
     manual_close: AtomicBool,
 }
 
-/// Whose close frame it is that this side has sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CloseSent {
-    /// The one that was just queued.
-    Now,
-    /// An earlier one of the program's.
-    Before,
-    /// The library's own answer to the peer's.
-    ByLibrary,
-}
-
-/// The receive half, unless somebody holds it.
-#[derive(Debug)]
-struct ReceiveSlot {
-    half: Option<Box<ReceiveHalf>>,
-    options_changed: bool,
-    waiting: u32,
-}
-
-/// Why a wait must end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum Signal {
-    /// The handle was closed.
-    Dropped = 1,
-    /// `ws_close` takes the receiving side over.
-    Closing = 2,
-    /// A receive is to be cancelled.
-    CancelReceive = 4,
-    /// Sends are to be cancelled.
-    CancelSend = 8,
-    /// `ws_close` or `ws_shutdown` is to be cancelled.
-    CancelClose = 16,
-}
-
 impl Connection {
     /// A connection right after its upgrade.
     pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, keys: Keys, now: Duration) -> Result<Connection> {
@@ -123,11 +94,11 @@ impl Connection {
             agreed: Box::new(agreed),
             hot: HotOptions::new(&options),
             options: Mutex::new(options),
-            receive: Mutex::new(ReceiveSlot { half: Some(Box::new(half)), options_changed: false, waiting: 0 }),
+            receive: Mutex::new(ReceiveSlot::new(half)),
             receive_free: Condvar::new(),
             outbox: Mutex::new(Outbox::new(now)),
             turn_free: Condvar::new(),
-            signals: AtomicU32::new(0),
+            signals: Signals::default(),
             bells: Bells::default(),
             keys,
         })
@@ -151,6 +122,17 @@ impl Connection {
     /// Which side this is.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What other threads hold up to those who wait here.
+    #[inline]
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// The bells of the threads that wait here.
+    pub fn bells(&self) -> &Bells {
+        &self.bells
     }
 
     /// The socket, for waiting on it.
@@ -203,45 +185,6 @@ impl Connection {
 
 /// Receiving.
 impl Connection {
-    /// Takes the receive half, if nobody holds it: 4317 for a second receiver, 12017 once the handle is closed.
-    #[inline]
-    pub fn claim_receive(&self) -> Result<ReceiveClaim<'_>> {
-        match self.try_claim() {
-            Some(claim) => Ok(claim),
-            None => Err(Error::new(Status::InvalidOperation, "another thread is receiving")),
-        }
-    }
-
-    /// Takes the receive half as soon as it is free; `None` when `timeout` is over first.
-    pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
-        let mut slot = lock(&self.receive);
-        slot.waiting += 1;
-        let (mut slot, _) =
-            self.receive_free.wait_timeout_while(slot, timeout, |slot| slot.half.is_none()).unwrap_or_else(PoisonError::into_inner);
-        slot.waiting -= 1;
-        self.take_half(&mut slot)
-    }
-
-    #[inline]
-    fn try_claim(&self) -> Option<ReceiveClaim<'_>> {
-        self.take_half(&mut lock(&self.receive))
-    }
-
-    #[inline]
-    fn take_half(&self, slot: &mut ReceiveSlot) -> Option<ReceiveClaim<'_>> {
-        let mut half = slot.half.take()?;
-        if slot.options_changed {
-            slot.options_changed = false;
-            half.set_limits(&self.options());
-        }
-        Some(ReceiveClaim { connection: self, half: Some(half) })
-    }
-
-    /// Whether a thread is in a receive.
-    pub fn is_receiving(&self) -> bool {
-        lock(&self.receive).half.is_none()
-    }
-
     /// Whether a receive may begin: the failure, or 4317 after the peer's close frame or a close of this side.
     #[inline]
     pub fn check_may_receive(&self) -> Result<()> {
@@ -252,7 +195,7 @@ impl Connection {
         if !outbox.lifecycle.may_receive() {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the peer has sent its close frame"));
         }
-        if !matches!(outbox.closing, Closing::No) {
+        if !matches!(outbox.closing(), Closing::No) {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the connection was closed"));
         }
         Ok(())
@@ -262,18 +205,9 @@ impl Connection {
         let mut outbox = self.outbox();
         // After its own close frame a side sends nothing more.
         if !outbox.lifecycle.has_sent_close() {
-            outbox.controls.put_pong(payload);
+            outbox.pending().controls.put_pong(payload);
             self.flush_locked(outbox);
         }
-    }
-
-    fn receive_close(&self, frame: CloseFrame) {
-        let manual = self.hot.manual_close.load(Ordering::Relaxed);
-        let mut outbox = self.outbox();
-        outbox.receive_close(frame, manual);
-        // RFC 6455 §7.1.1: the server ends the TCP connection first.
-        outbox.ends_when_empty = self.role == Role::Server && outbox.lifecycle.is_closed();
-        self.flush_locked(outbox);
     }
 }
 
@@ -343,7 +277,7 @@ impl Connection {
         match outbox.keepalive.step(now, options.keepalive_interval, options.keepalive_timeout) {
             KeepaliveStep::Wait(until) => Ok(until),
             KeepaliveStep::SendPing => {
-                outbox.controls.put_ping(&[]);
+                outbox.pending().controls.put_ping(&[]);
                 Ok(Some(now))
             }
             KeepaliveStep::PeerLost => {
@@ -351,165 +285,6 @@ impl Connection {
                 let message = format!("the peer did not answer a ping within {} ms", timeout.as_millis());
                 Err(Error::new(Status::PeerLost, message).in_phase(Phase::WebSocket).with_close_status(1006))
             }
-        }
-    }
-}
-
-/// Closing and failing.
-impl Connection {
-    /// Queues this side's close frame, unless one was sent before.
-    pub fn send_close(&self, frame: CloseFrame) -> Result<CloseSent> {
-        let mut outbox = self.outbox();
-        if let Some(failure) = outbox.failure() {
-            return Err(failure.clone());
-        }
-        Ok(match (outbox.put_close(frame), outbox.lifecycle.has_answered()) {
-            (true, _) => CloseSent::Now,
-            (false, true) => CloseSent::ByLibrary,
-            (false, false) => CloseSent::Before,
-        })
-    }
-
-    /// `ws_close` begins: `Some` if it has nothing to do but return this.
-    pub fn begin_close(&self) -> Option<Result<()>> {
-        let mut outbox = self.outbox();
-        match &outbox.closing {
-            Closing::Ended(result) => return Some(result.clone()),
-            Closing::UnderWay => {
-                return Some(Err(Error::new(Status::InvalidOperation, "another thread is closing the connection")));
-            }
-            Closing::No => {}
-        }
-        if let Some(failure) = outbox.failure() {
-            return Some(Err(failure.clone()));
-        }
-        outbox.closing = Closing::UnderWay;
-        drop(outbox);
-        self.raise(Signal::Closing);
-        None
-    }
-
-    /// `ws_close` has ended; later calls return the same. After an error the TCP connection is gone too.
-    pub fn end_close(&self, result: Result<()>) -> Result<()> {
-        self.outbox().closing = Closing::Ended(result.clone());
-        if result.is_err() {
-            self.stream.shut_down();
-        }
-        result
-    }
-
-    /// Whether both close frames were exchanged.
-    pub fn is_closed(&self) -> bool {
-        self.outbox().lifecycle.is_closed()
-    }
-
-    /// A close frame of the peer that the program left unanswered is answered now: nothing more will be sent.
-    pub fn end_sending_when_flushed(&self) {
-        self.outbox().ends_when_empty = true;
-        self.flush();
-    }
-
-    /// Bit 0: a close frame was sent; bit 1: one was received.
-    pub fn close_state(&self) -> u32 {
-        let outbox = self.outbox();
-        u32::from(outbox.lifecycle.has_sent_close()) | u32::from(outbox.lifecycle.received().is_some()) << 1
-    }
-
-    /// The peer's close status and reason, 1005 for a close frame without one; 4317 before it has come.
-    pub fn peer_close(&self) -> Result<(u16, Vec<u8>)> {
-        match self.outbox().lifecycle.received() {
-            Some(frame) => Ok((frame.status(), frame.reason().as_bytes().to_vec())),
-            None => Err(Error::new(Status::InvalidOperation, "the peer has sent no close frame")),
-        }
-    }
-
-    /// The peer takes no more bytes.
-    fn sending_failed(&self, error: &io::Error) -> Error {
-        let error = send_error(error);
-        self.outbox().sending_failed(error.clone());
-        error
-    }
-
-    /// Why the connection failed.
-    pub fn failure(&self) -> Option<Error> {
-        self.outbox().failure().cloned()
-    }
-
-    /// The connection is of no use any more; the first reason is the one that is kept.
-    pub fn fail(&self, error: &Error) {
-        self.outbox().fail(error);
-    }
-
-    /// RFC 6455 §7.1.7: tells the peer why, and sends nothing after it.
-    fn fail_with(&self, violation: Violation) -> Error {
-        let error = Error::from(violation);
-        let mut outbox = self.outbox();
-        outbox.fail(&error);
-        outbox.put_close(CloseFrame::of(CloseStatus::new(violation.close_status()).unwrap_or_default()));
-        outbox.ends_when_empty = true;
-        self.flush_locked(outbox);
-        error
-    }
-
-    /// `ws_close_handle`: drops the connection, sends no close frame, and ends every call that is inside it with 12017.
-    pub fn drop_connection(&self) {
-        self.signals.fetch_or(Signal::Dropped as u32, Ordering::SeqCst);
-        self.stream.shut_down();
-        self.wake_all();
-    }
-
-    /// Tells whoever waits that it is to stop, and wakes it.
-    pub fn raise(&self, signal: Signal) {
-        self.signals.fetch_or(signal as u32, Ordering::SeqCst);
-        self.wake_all();
-    }
-
-    /// The bells of the threads that wait on this connection.
-    pub fn bells(&self) -> &Bells {
-        &self.bells
-    }
-
-    /// Whether a signal was raised.
-    #[inline]
-    pub fn is_raised(&self, signal: Signal) -> bool {
-        // Relaxed is enough: whoever raises it also wakes the waiter through a system call or a mutex, which orders the two.
-        self.signals.load(Ordering::Relaxed) & signal as u32 != 0
-    }
-
-    /// Takes a signal back, and says whether it was there: a cancel ends one wait.
-    pub fn take_signal(&self, signal: Signal) -> bool {
-        self.signals.fetch_and(!(signal as u32), Ordering::SeqCst) & signal as u32 != 0
-    }
-
-    fn wake_all(&self) {
-        self.bells.ring_all();
-        // Under the mutex, so that a thread between its check and its wait is not missed.
-        let _outbox = self.outbox();
-        self.turn_free.notify_all();
-    }
-}
-
-/// The right to receive. Gives the half back when it is dropped.
-#[derive(Debug)]
-pub struct ReceiveClaim<'c> {
-    connection: &'c Connection,
-    half: Option<Box<ReceiveHalf>>,
-}
-
-impl ReceiveClaim<'_> {
-    /// The half.
-    #[inline]
-    pub fn half(&mut self) -> &mut ReceiveHalf {
-        self.half.as_mut().expect("the half is here until the claim is dropped")
-    }
-}
-
-impl Drop for ReceiveClaim<'_> {
-    fn drop(&mut self) {
-        let mut slot = lock(&self.connection.receive);
-        slot.half = self.half.take();
-        if slot.waiting > 0 {
-            self.connection.receive_free.notify_all();
         }
     }
 }
@@ -524,6 +299,10 @@ impl HotOptions {
         };
         hot.store(options);
         hot
+    }
+
+    fn manual_close(&self) -> bool {
+        self.manual_close.load(Ordering::Relaxed)
     }
 
     fn store(&self, options: &Options) {

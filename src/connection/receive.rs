@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::Connection;
+use super::{Connection, Counted};
 use super::buffers::{Buffer, Use, buffer_of};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
@@ -49,6 +49,7 @@ pub struct ReceiveHalf {
     buffer_size: usize,
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
+    bytes: u64,
     /// What the socket said while a piece was already in the caller's memory.
     deferred: Option<Error>,
 }
@@ -65,12 +66,19 @@ impl ReceiveHalf {
             buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
             buffer_size: options.receive_buffer_size as usize,
             saw_life: false,
+            bytes: 0,
             deferred: None,
         })
     }
 
     pub(super) fn set_limits(&mut self, options: &Options) {
         self.decoder.set_limits(limits(options));
+    }
+
+    /// What was received so far.
+    pub(super) fn counted(&self) -> Counted {
+        let (frames, messages) = self.decoder.counted();
+        Counted { bytes: self.bytes, frames, messages }
     }
 
     /// Whether something was received since this was last asked.
@@ -185,7 +193,7 @@ impl ReceiveHalf {
         } else {
             self.buffer = Some(buffer);
         }
-        received?;
+        self.bytes += received? as u64;
         self.saw_life = true;
         if into_room == 0 {
             return Ok(None);

@@ -11,7 +11,7 @@ use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::Outbox;
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
-use crate::protocol::{ControlFrame, Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role};
+use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role};
 use crate::transport::{Patience, Stream};
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
@@ -79,7 +79,7 @@ impl<'c> Turn<'c> {
         }
         match frame.into_rest(queue_limit) {
             Some(rest) => {
-                self.connection.outbox().tail = rest;
+                self.connection.outbox().pending().tail = rest;
                 self.settle();
                 Ok(())
             }
@@ -97,9 +97,10 @@ impl<'c> Turn<'c> {
     }
 
     fn settle_now(&mut self) -> Progress {
+        let (role, keys) = (self.connection.role, self.connection.keys);
         loop {
             let mut outbox = self.connection.outbox();
-            let work = match self.next_work(&mut outbox) {
+            let work = match outbox.take_work(|| (role == Role::Client).then(keys)) {
                 Some(work) => work,
                 None => {
                     self.put_back(&mut outbox);
@@ -120,25 +121,16 @@ impl<'c> Turn<'c> {
             }
             if sent < work.as_slice().len() {
                 let mut outbox = self.connection.outbox();
-                outbox.tail = work.as_slice()[sent..].to_vec();
+                outbox.pending().tail = work.as_slice()[sent..].to_vec();
                 self.put_back(&mut outbox);
                 return Progress::Blocked;
             }
         }
     }
 
-    fn next_work(&self, outbox: &mut Outbox) -> Option<Work> {
-        if !outbox.tail.is_empty() {
-            return Some(Work::Tail(std::mem::take(&mut outbox.tail)));
-        }
-        let role = self.connection.role;
-        outbox.controls.take(|| (role == Role::Client).then(self.connection.keys)).map(Work::Control)
-    }
-
     fn abandon_outbox(&mut self, error: &io::Error) {
         let mut outbox = self.connection.outbox();
-        outbox.tail = Vec::new();
-        outbox.controls = Default::default();
+        outbox.abandon_work();
         outbox.sending_failed(send_error(error));
         self.put_back(&mut outbox);
     }
@@ -157,21 +149,6 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.is_held {
             self.settle_now();
-        }
-    }
-}
-
-/// Bytes of the outbox on their way out.
-enum Work {
-    Tail(Vec<u8>),
-    Control(ControlFrame),
-}
-
-impl Work {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Work::Tail(bytes) => bytes,
-            Work::Control(frame) => frame.as_slice(),
         }
     }
 }

@@ -49,10 +49,14 @@ pub struct Decoder {
     /// A header cut by the network.
     header: [u8; MAX_FRAME_HEADER],
     header_length: u8,
-    frame: Option<Frame>,
+    /// Whether `frame` is under way. Beside it and not an `Option`, so that no bytes are ever undefined: memory checkers follow them.
+    in_frame: bool,
+    frame: Frame,
     message: Option<Message>,
     control: Option<Box<[u8; MAX_CONTROL_PAYLOAD]>>,
     control_length: u8,
+    frames: u64,
+    messages: u64,
 }
 
 /// The frame whose payload is under way.
@@ -66,6 +70,10 @@ struct Frame {
     is_masked: bool,
     fin: bool,
     opcode: Opcode,
+}
+
+impl Frame {
+    const NONE: Frame = Frame { remaining: 0, key: [0; 4], turned: 0, is_masked: false, fin: true, opcode: Opcode::Continuation };
 }
 
 /// The message that is open.
@@ -85,10 +93,13 @@ impl Decoder {
             limits,
             header: [0; MAX_FRAME_HEADER],
             header_length: 0,
-            frame: None,
+            in_frame: false,
+            frame: Frame::NONE,
             message: None,
             control: None,
             control_length: 0,
+            frames: 0,
+            messages: 0,
         }
     }
 
@@ -102,12 +113,13 @@ impl Decoder {
     /// Payload is unmasked on its way into `room`, which must not be empty. At most one frame's payload is delivered at a time.
     #[inline]
     pub fn feed(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Item), Violation> {
-        let (used, frame) = match self.frame {
-            Some(frame) => (0, frame),
-            None => match self.read_header(input)? {
+        let (used, frame) = if self.in_frame {
+            (0, self.frame)
+        } else {
+            match self.read_header(input)? {
                 (used, Some(header)) => (used, self.begin(header)?),
                 (used, None) => return Ok((used, Item::NeedBytes)),
-            },
+            }
         };
         let rest = &input[used..];
         if frame.opcode.is_control() {
@@ -131,16 +143,13 @@ impl Decoder {
     /// How many bytes of payload may be received straight into the caller's memory; 0 when a header or a control frame comes next.
     #[inline]
     pub fn direct_room(&self) -> u64 {
-        match self.frame {
-            Some(frame) if !frame.opcode.is_control() => frame.remaining,
-            _ => 0,
-        }
+        if self.in_frame && !self.frame.opcode.is_control() { self.frame.remaining } else { 0 }
     }
 
     /// Takes payload that was received straight into the caller's memory and unmasks it there; at most [`Decoder::direct_room`] bytes.
     pub fn accept_direct(&mut self, payload: &mut [u8]) -> Result<Piece, Violation> {
         debug_assert!(payload.len() as u64 <= self.direct_room());
-        let frame = self.frame.expect("direct_room was above zero, so a frame is under way");
+        let frame = self.frame;
         if frame.is_masked {
             mask::apply(payload, frame.key, usize::from(frame.turned));
         }
@@ -153,6 +162,16 @@ impl Decoder {
             Some(payload) => &payload[..usize::from(self.control_length)],
             None => &[],
         }
+    }
+
+    /// Frames that have begun, control frames among them, and messages that have ended.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.frames, self.messages)
+    }
+
+    /// Bytes of the message that is open, by the headers of its frames so far.
+    pub fn message_size(&self) -> u64 {
+        self.message.map_or(0, |message| message.size)
     }
 
     /// Whether a message has begun and not ended.
@@ -217,7 +236,9 @@ impl Decoder {
             }
             self.message = Some(message);
         }
-        self.frame = Some(frame);
+        self.frame = frame;
+        self.in_frame = true;
+        self.frames += 1;
         Ok(frame)
     }
 
@@ -238,8 +259,10 @@ impl Decoder {
         }
         if ends_message {
             self.message = None;
+            self.messages += 1;
         }
-        self.frame = if ends_frame { None } else { Some(frame) };
+        self.frame = frame;
+        self.in_frame = !ends_frame;
         Ok(Piece { kind, length: payload.len(), ends_message })
     }
 
@@ -254,15 +277,15 @@ impl Decoder {
             frame.turned = ((usize::from(frame.turned) + length) & 3) as u8;
             frame.remaining -= length as u64;
         }
-        self.frame = Some(frame);
+        self.frame = frame;
         length
     }
 
     fn end_control(&mut self, opcode: Opcode) -> Item {
-        if self.frame.is_some_and(|frame| frame.remaining > 0) {
+        if self.frame.remaining > 0 {
             return Item::NeedBytes;
         }
-        self.frame = None;
+        self.in_frame = false;
         match opcode {
             Opcode::Ping => Item::Ping,
             Opcode::Pong => Item::Pong,

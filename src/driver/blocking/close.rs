@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::wait::{Operation, Wait};
-use crate::connection::{CloseSent, Connection, Progress, ReceiveClaim, ReceiveHalf, Received, Step};
+use super::wait::Wait;
+use crate::connection::{CloseSent, Connection, Operation, Progress, ReceiveClaim, ReceiveHalf, Received, Step};
 use crate::driver::clock;
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, Role};

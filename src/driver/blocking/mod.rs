@@ -15,11 +15,11 @@ pub use open::{Opening, Reply, open};
 pub use stop::StopSign;
 
 use super::entropy::masking_key;
-use crate::connection::{Connection, Progress, ReceiveClaim, Received, Signal, Step};
+use crate::connection::{Connection, Operation, Progress, ReceiveClaim, Received, Step};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
 use crate::transport::Interest;
-use wait::{Operation, Wait};
+use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
@@ -82,7 +82,7 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
         };
         if let Err(reason) = wait.for_room(interrupted) {
             let limit = connection.options().send_queue_limit;
-            return if connection.is_raised(Signal::Dropped) { Err(reason) } else { turn.give_up(frame, reason, limit) };
+            return if connection.signals().is_dropped() { Err(reason) } else { turn.give_up(frame, reason, limit) };
         }
     }
     drop(frame);
