@@ -50,14 +50,8 @@ fn mark() -> &'static AtomicU32 {
         // SAFETY: a fresh private mapping of one page, never unmapped; its bytes are zero, and it is aligned for any atomic.
         unsafe {
             let size = 4096;
-            let page = libc::mmap(
-                std::ptr::null_mut(),
-                size,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            );
+            let page =
+                libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
             if page == libc::MAP_FAILED || libc::madvise(page, size, libc::MADV_WIPEONFORK) != 0 {
                 // A kernel before 4.14, or no memory: fork is then not noticed.
                 static FALLBACK: AtomicU32 = AtomicU32::new(0);

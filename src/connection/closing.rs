@@ -60,6 +60,7 @@ impl Connection {
         }
         outbox.set_closing(Closing::UnderWay);
         drop(outbox);
+        self.bar_receives();
         self.signals.close_now();
         self.wake_all();
         None
@@ -107,6 +108,7 @@ impl Connection {
     /// The connection is of no use any more; the first reason is the one that is kept.
     pub fn fail(&self, error: &Error) {
         self.outbox().fail(error);
+        self.bar_receives();
     }
 
     /// RFC 6455 §7.1.7: tells the peer why, and sends nothing after it.
@@ -117,6 +119,7 @@ impl Connection {
         outbox.put_close(CloseFrame::of(CloseStatus::new(violation.close_status()).unwrap_or_default()));
         outbox.ends_when_empty = true;
         self.flush_locked(outbox);
+        self.bar_receives();
         error
     }
 

@@ -5,9 +5,11 @@
 //!
 //! **Lock order**: `receive` before `outbox`; `options` and `outbox` are never held together with anything below them. No lock is held across a system call.
 
+mod alive;
 mod buffers;
 mod claim;
 mod closing;
+mod message;
 pub mod opening;
 mod outbox;
 mod receive;
@@ -19,21 +21,29 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use alive::RoundTripTimes;
 pub use claim::{Counted, ReceiveClaim};
 pub use closing::CloseSent;
-pub use receive::{ReceiveHalf, Received, Step};
-pub use send::{Frame, Progress, Turn};
+pub use message::MessageStep;
+pub use receive::{Ahead, ReceiveHalf, Received, Step};
+pub use send::{Beginning, Frame, Outgoing, Progress, Turn};
 pub use signals::{Operation, Signals};
 
-use crate::error::{Error, Phase, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
-use crate::protocol::{KeepaliveStep, MaskingKey, Role};
+use crate::protocol::{MaskingKey, Role};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
 
-/// Where masking keys come from: the CSPRNG of whoever drives the connection.
-pub type Keys = fn() -> MaskingKey;
+/// What a connection needs and does not have of its own: randomness and the time, from whoever drives it.
+#[derive(Debug)]
+pub struct Sources {
+    /// Four bytes that nobody can predict.
+    pub masking_key: fn() -> MaskingKey,
+    /// Monotonic, as a distance from any one instant.
+    pub now: fn() -> Duration,
+}
 
 /// What the upgrade settled.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +81,24 @@ pub struct Connection {
     turn_free: Condvar,
     signals: Signals,
     bells: Bells,
-    keys: Keys,
+    sources: &'static Sources,
+}
+
+/// What `ws_query_option` tells with `WS_OPTION_STATISTICS`. What a receive under way has received is counted when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Statistics {
+    /// From the peer.
+    pub received: Counted,
+    /// To the peer.
+    pub sent: Counted,
+    /// Of pings that were answered.
+    pub round_trips: RoundTripTimes,
+    /// Since something was last received, as far as somebody looked at the clock.
+    pub idle: Duration,
+    /// Bytes that wait to be sent.
+    pub queued: u64,
+    /// Bytes that this connection owns, its socket apart.
+    pub memory: u64,
 }
 
 /// The options that every call needs, beside the lock of the others.
@@ -85,7 +112,7 @@ struct HotOptions {
 
 impl Connection {
     /// A connection right after its upgrade.
-    pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, keys: Keys, now: Duration) -> Result<Connection> {
+    pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, sources: &'static Sources) -> Result<Connection> {
         let Upgraded { stream, agreed, early } = upgraded;
         let half = ReceiveHalf::new(role, &options, early)?;
         Ok(Connection {
@@ -96,11 +123,11 @@ impl Connection {
             options: Mutex::new(options),
             receive: Mutex::new(ReceiveSlot::new(half)),
             receive_free: Condvar::new(),
-            outbox: Mutex::new(Outbox::new(now)),
+            outbox: Mutex::new(Outbox::new((sources.now)())),
             turn_free: Condvar::new(),
             signals: Signals::default(),
             bells: Bells::default(),
-            keys,
+            sources,
         })
     }
 
@@ -174,10 +201,6 @@ impl Connection {
         duration(self.hot.send_timeout_ms.load(Ordering::Relaxed))
     }
 
-    fn checks_sent_text(&self) -> bool {
-        self.hot.checks_sent_text.load(Ordering::Relaxed)
-    }
-
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         lock(&self.outbox)
     }
@@ -185,14 +208,13 @@ impl Connection {
 
 /// Receiving.
 impl Connection {
-    /// Whether a receive may begin: the failure, or 4317 after the peer's close frame or a close of this side.
-    #[inline]
-    pub fn check_may_receive(&self) -> Result<()> {
+    /// Whether a receive may begin, once it is not sure: the failure, or 4317 after the peer's close frame or a close of this side.
+    fn check_may_receive(&self) -> Result<()> {
         let outbox = self.outbox();
         if let Some(failure) = outbox.failure() {
             return Err(failure.clone());
         }
-        if !outbox.lifecycle.may_receive() {
+        if !outbox.lifecycle.may_receive() && outbox.close_is_told {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the peer has sent its close frame"));
         }
         if !matches!(outbox.closing(), Closing::No) {
@@ -200,14 +222,24 @@ impl Connection {
         }
         Ok(())
     }
+}
 
-    fn answer_ping(&self, payload: &[u8]) {
-        let mut outbox = self.outbox();
-        // After its own close frame a side sends nothing more.
-        if !outbox.lifecycle.has_sent_close() {
-            outbox.pending().controls.put_pong(payload);
-            self.flush_locked(outbox);
-        }
+impl Connection {
+    /// The program is being told of the peer's close frame: no receive is possible after it.
+    pub fn tell_close(&self) {
+        self.outbox().close_is_told = true;
+        self.bar_receives();
+    }
+
+    /// Later receives must look whether they are possible.
+    fn bar_receives(&self) {
+        lock(&self.receive).is_barred = true;
+    }
+
+    /// Whether there is nothing to look after any more.
+    pub fn is_over(&self) -> bool {
+        let outbox = self.outbox();
+        self.signals.is_dropped() || outbox.failure().is_some() || outbox.lifecycle.is_closed() && !outbox.has_work()
     }
 }
 
@@ -259,34 +291,6 @@ impl Connection {
         let outbox = self.outbox();
         !outbox.has_work() && outbox.is_turn_free()
     }
-
-    /// Runs the keep-alive clock: when to look again, or 13009. A ping that is due is left in the outbox.
-    pub fn keep_alive(&self, now: Duration, saw_life: bool) -> Result<Option<Duration>> {
-        let options = self.options();
-        let mut outbox = self.outbox();
-        if saw_life {
-            outbox.keepalive.life(now);
-        }
-        // No clock runs once either side has sent its close frame: nobody would look at the answer.
-        if !outbox.lifecycle.may_send() || outbox.failure().is_some() {
-            return Ok(None);
-        }
-        if !outbox.has_work() {
-            outbox.keepalive.ping_left(now);
-        }
-        match outbox.keepalive.step(now, options.keepalive_interval, options.keepalive_timeout) {
-            KeepaliveStep::Wait(until) => Ok(until),
-            KeepaliveStep::SendPing => {
-                outbox.pending().controls.put_ping(&[]);
-                Ok(Some(now))
-            }
-            KeepaliveStep::PeerLost => {
-                let timeout = options.keepalive_timeout.unwrap_or_default();
-                let message = format!("the peer did not answer a ping within {} ms", timeout.as_millis());
-                Err(Error::new(Status::PeerLost, message).in_phase(Phase::WebSocket).with_close_status(1006))
-            }
-        }
-    }
 }
 
 impl HotOptions {
@@ -299,6 +303,10 @@ impl HotOptions {
         };
         hot.store(options);
         hot
+    }
+
+    fn checks_sent_text(&self) -> bool {
+        self.checks_sent_text.load(Ordering::Relaxed)
     }
 
     fn manual_close(&self) -> bool {
@@ -324,6 +332,18 @@ fn milliseconds(time: Option<Duration>) -> u32 {
 
 fn duration(milliseconds: u32) -> Option<Duration> {
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds.into()))
+}
+
+impl Connection {
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        let received = lock(&self.receive).counted;
+        let outbox = self.outbox();
+        let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
+        let queued = outbox.queued() as u64;
+        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>();
+        Statistics { received, sent: outbox.counted, round_trips: outbox.round_trip_times(), idle, queued, memory: memory as u64 + queued }
+    }
 }
 
 /// A panic while a lock was held has been caught at the C border and reported; the data is as consistent as before.

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use super::Counted;
+use super::alive::{RoundTripTimes, RoundTrips};
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
@@ -18,12 +20,18 @@ pub struct Outbox {
     turn: Option<Encoder>,
     /// Once everything here has left, the sending side of the connection ends.
     pub(super) ends_when_empty: bool,
+    /// The program knows of the peer's close frame.
+    pub(super) close_is_told: bool,
     /// Threads that wait for the turn.
     pub(super) waiting: u32,
     /// The closing handshake.
     pub(super) lifecycle: Lifecycle,
     /// The dead-peer clock.
     pub(super) keepalive: Keepalive,
+    /// What was sent so far.
+    pub(super) counted: Counted,
+    /// Made with the first ping.
+    round_trips: Option<Box<RoundTrips>>,
     /// What waits to be written; most of the time nothing does.
     pending: Option<Box<Pending>>,
     /// How it ended, or is about to; most connections are open most of the time.
@@ -65,9 +73,12 @@ impl Outbox {
         Outbox {
             turn: Some(Encoder::default()),
             ends_when_empty: false,
+            close_is_told: false,
             waiting: 0,
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),
+            counted: Counted::default(),
+            round_trips: None,
             pending: None,
             end: None,
         }
@@ -117,6 +128,26 @@ impl Outbox {
             self.pending = None;
         }
         work
+    }
+
+    /// Bytes that wait to be written, control frames apart.
+    pub(super) fn queued(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.tail.len())
+    }
+
+    /// The pings that were asked, if there were any.
+    pub(super) fn round_trips(&mut self) -> Option<&mut RoundTrips> {
+        self.round_trips.as_deref_mut()
+    }
+
+    /// The pings that were asked.
+    pub(super) fn round_trips_or_new(&mut self) -> &mut RoundTrips {
+        self.round_trips.get_or_insert_default()
+    }
+
+    /// How long pings took.
+    pub(super) fn round_trip_times(&self) -> RoundTripTimes {
+        self.round_trips.as_ref().map(|round_trips| round_trips.times()).unwrap_or_default()
     }
 
     /// Forgets what waits: nobody will take it any more.

@@ -64,7 +64,7 @@ impl<'c> Wait<'c> {
         self.check(interrupted)?;
         loop {
             let remaining = self.remaining()?;
-            let due = self.connection.keep_alive(self.now, half.take_life())?;
+            let due = self.connection.keep_alive(self.now, half.take_life(), false)?;
             self.connection.flush();
             let alarm = due.map(|due| due.saturating_sub(self.now));
             let timeout = [remaining, alarm, self.pending_ping()].into_iter().flatten().min();
