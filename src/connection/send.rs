@@ -151,6 +151,10 @@ impl<'c> Turn<'c> {
         let (role, key) = (self.connection.role, self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
+            if outbox.send_failure().is_some() {
+                // A frame may have been cut off: nothing may follow it.
+                outbox.abandon_work();
+            }
             let work = match outbox.take_work(|| (role == Role::Client).then(key)) {
                 Some(work) => work,
                 None => {

@@ -36,6 +36,11 @@ pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
                 }
                 return Ok(received);
             }
+            Ok(Step::Nothing) => {
+                if let Err(reason) = wait.look() {
+                    return Err(end_receive(connection, claim, reason));
+                }
+            }
             Ok(Step::Blocked { interrupted }) => {
                 if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
                     return Err(end_receive(connection, claim, reason));
@@ -69,6 +74,11 @@ pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
                 connection.tell_close();
                 return Ok(WholeMessage::Close);
             }
+            Ok(MessageStep::Nothing) => {
+                if let Err(reason) = wait.look() {
+                    return Err(end_receive(connection, claim, reason));
+                }
+            }
             Ok(MessageStep::Blocked { interrupted }) => {
                 if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
                     return Err(end_receive(connection, claim, reason));
@@ -94,7 +104,7 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
             connection.stream().shut_down();
             error
         }
-        Status::NotEnoughMemory => error,
+        Status::NotEnoughMemory | Status::Internal => error,
         // RFC 6455 §7.1.7: the close frame that says why has been sent; a peer that still sends would make the system answer with a reset, which
         // destroys that frame on its way.
         _ => {
