@@ -56,7 +56,8 @@ impl Connection {
     /// A ping has come: the answer is left in the outbox, and written here if nobody is writing.
     pub(super) fn answer_ping(&self, payload: &[u8]) {
         let mut outbox = self.outbox();
-        // After its own close frame a side sends nothing more.
+        // RFC 6455 §5.5.2 wants an answer until the peer's close frame has come. But a peer that has this side's close frame reads no more, and
+        // ends the connection: with a pong unread, by a reset, which can destroy its own close frame on its way here.
         if !outbox.lifecycle.has_sent_close() {
             outbox.pending().controls.put_pong(payload);
             self.flush_locked(outbox);

@@ -23,7 +23,9 @@ pub struct Outbox {
     /// The program knows of the peer's close frame.
     pub(super) close_is_told: bool,
     /// Threads that wait for the turn.
-    pub(super) waiting: u32,
+    pub(super) waiting: u16,
+    /// Threads inside `ws_close` or `ws_shutdown`.
+    pub(super) closers: u16,
     /// The closing handshake.
     pub(super) lifecycle: Lifecycle,
     /// The dead-peer clock.
@@ -75,6 +77,7 @@ impl Outbox {
             ends_when_empty: false,
             close_is_told: false,
             waiting: 0,
+            closers: 0,
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),
             counted: Counted::default(),
@@ -169,6 +172,11 @@ impl Outbox {
     /// The peer reads no more: later sends fail, but what it sent before can still be received.
     pub(super) fn sending_failed(&mut self, error: Error) {
         self.end.get_or_insert_default().send_failure.get_or_insert(error);
+    }
+
+    /// Why nothing can be sent any more.
+    pub(super) fn send_failure(&self) -> Option<&Error> {
+        self.end.as_ref()?.send_failure.as_ref()
     }
 
     /// How far `ws_close` has come.

@@ -40,6 +40,8 @@ pub enum Received {
 pub enum Step {
     /// Something for the program.
     Received(Received),
+    /// Something was received, and nothing of it is for the program.
+    Nothing,
     /// The socket has nothing; `interrupted` by a signal handler.
     Blocked {
         /// A signal handler ran meanwhile.
@@ -64,12 +66,16 @@ pub struct ReceiveHalf {
     decoder: Decoder,
     /// Bytes received and not delivered; absent while there are none.
     buffer: Option<Buffer>,
-    buffer_size: usize,
+    buffer_size: u32,
+    /// The first bytes behind a large frame.
+    behind: [u8; NEXT_HEADER],
+    behind_length: u8,
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
-    bytes: u64,
+    /// Since the half was last given back.
+    bytes: u32,
     /// Whole messages are put together here.
-    pub(super) assembly: Option<Assembly>,
+    pub(super) assembly: Option<Box<Assembly>>,
     /// The message under way was begun as a whole one.
     expects_whole: bool,
     /// Little came with the last read: the next goes into the stack.
@@ -90,7 +96,9 @@ impl ReceiveHalf {
         Ok(ReceiveHalf {
             decoder: Decoder::new(sender, limits(options)),
             buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
-            buffer_size: options.receive_buffer_size as usize,
+            buffer_size: options.receive_buffer_size,
+            behind: [0; NEXT_HEADER],
+            behind_length: 0,
             saw_life: false,
             bytes: 0,
             assembly: None,
@@ -105,10 +113,11 @@ impl ReceiveHalf {
         self.decoder.set_limits(limits(options));
     }
 
-    /// What was received so far.
-    pub(super) fn counted(&self) -> Counted {
-        let (frames, messages) = self.decoder.counted();
-        Counted { bytes: self.bytes, frames, messages }
+    /// What was received since this was last asked.
+    #[inline]
+    pub(super) fn take_counted(&mut self) -> Counted {
+        let (frames, messages) = self.decoder.take_counted();
+        Counted { bytes: std::mem::take(&mut self.bytes).into(), frames: frames.into(), messages: messages.into() }
     }
 
     /// Whether something was received since this was last asked.
@@ -140,49 +149,72 @@ impl ReceiveHalf {
         self.decoder.direct_room()
     }
 
-    /// Goes on until there is something for the program, or nothing on the socket. `room` must not be empty.
+    /// Delivers what is buffered, else receives once. `room` must not be empty.
+    ///
+    /// A peer that sends nothing but pings, or a byte at a time, is not received from for ever: `Nothing` lets the caller look at the time.
     #[inline]
     pub fn step(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
-        loop {
-            if self.buffer.is_some()
-                && let Some(received) = self.drain(connection, room)?
-            {
-                return Ok(Step::Received(received));
-            }
-            if self.is_ending {
-                return self.end();
-            }
-            let read = match (self.decoder.direct_room(), self.is_quiet) {
-                (0, true) => self.read_small(connection, room, patience),
-                (0, false) => self.read_much(connection, patience),
-                (rest, _) => self.read_direct(connection, rest, room, patience),
-            };
-            match read {
-                Ok(Some(received)) => return Ok(Step::Received(received)),
-                Ok(None) => {}
-                Err(error) => return error.into_step(connection),
-            }
+        if self.has_input()
+            && let Some(received) = self.drain(connection, room)?
+        {
+            return Ok(Step::Received(received));
+        }
+        if self.is_ending {
+            return self.end();
+        }
+        let read = match (self.decoder.direct_room(), self.is_quiet) {
+            (0, true) => self.read_small(connection, room, patience),
+            (0, false) => self.read_much(connection, room, patience),
+            (rest, _) => self.read_direct(connection, rest, room, patience),
+        };
+        match read {
+            Ok(Some(received)) => Ok(Step::Received(received)),
+            Ok(None) => Ok(Step::Nothing),
+            Err(error) => error.into_step(connection),
         }
     }
 
-    /// What the buffer has: something for the program, or nothing after it was used up.
+    #[inline]
+    fn has_input(&self) -> bool {
+        self.buffer.is_some() || self.behind_length > 0
+    }
+
+    /// What was received before: something for the program, or nothing after it was used up.
     fn drain(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
-        let Some(mut buffer) = self.buffer.take() else { return Ok(None) };
-        let digested = self.digest(connection, buffer.filled(), room);
-        let Ok((used, found)) = digested else {
-            buffer.give_back(Use::Receive);
-            return digested.map(|(_, found)| found);
+        let found = match self.buffer.take() {
+            Some(buffer) => self.drain_buffer(connection, buffer, room)?,
+            None => self.drain_behind(connection, room)?,
         };
-        buffer.consume(used);
-        if !buffer.is_empty() {
-            self.buffer = Some(buffer);
-            return Ok(found);
-        }
-        buffer.give_back(Use::Receive);
         match found {
-            Some(Received::Piece(piece)) => self.top_up(connection, room, piece).map(Some),
+            Some(Received::Piece(piece)) if !self.has_input() => self.top_up(connection, room, piece).map(Some),
             other => Ok(other),
         }
+    }
+
+    fn drain_buffer(&mut self, connection: &Connection, mut buffer: Buffer, room: &mut [u8]) -> Result<Option<Received>> {
+        let digested = self.digest(connection, buffer.filled(), room);
+        if let Ok((used, _)) = &digested {
+            buffer.consume(*used);
+        }
+        if buffer.is_empty() || digested.is_err() {
+            buffer.give_back(Use::Receive);
+        } else {
+            self.buffer = Some(buffer);
+        }
+        digested.map(|(_, found)| found)
+    }
+
+    fn drain_behind(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
+        let (behind, length) = (self.behind, usize::from(std::mem::take(&mut self.behind_length)));
+        let (used, found) = self.digest(connection, &behind[..length], room)?;
+        self.put_behind(&behind[used..length]);
+        Ok(found)
+    }
+
+    /// Keeps the few bytes that came behind a large frame.
+    fn put_behind(&mut self, bytes: &[u8]) {
+        self.behind[..bytes.len()].copy_from_slice(bytes);
+        self.behind_length = bytes.len() as u8;
     }
 
     /// Uses bytes until there is something for the program; control frames are seen to on the way.
@@ -253,32 +285,47 @@ impl ReceiveHalf {
         self.is_quiet = count < SMALL;
         let (used, found) = self.digest(connection, &small[..count], room).map_err(ReadError::Other)?;
         if used < count {
-            let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
-            buffer.room()[..count - used].copy_from_slice(&small[used..count]);
-            buffer.add(count - used);
-            self.buffer = Some(buffer);
+            self.keep(connection, &small[used..count])?;
             return Ok(found);
         }
-        match found {
-            Some(Received::Piece(piece)) => self.top_up(connection, room, piece).map(Some).map_err(ReadError::Other),
-            other => Ok(other),
-        }
+        self.end_read(connection, room, found)
+    }
+
+    /// The connection is of no use without bytes that were received and cannot be kept.
+    #[cold]
+    fn keep(&mut self, connection: &Connection, bytes: &[u8]) -> Result<(), ReadError> {
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(|error| {
+            connection.fail(&error);
+            ReadError::Other(error)
+        })?;
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.add(bytes.len());
+        self.buffer = Some(buffer);
+        Ok(())
     }
 
     /// Between frames, on a connection where much comes: as much as the buffer takes.
-    fn read_much(&mut self, connection: &Connection, patience: Patience) -> Result<Option<Received>, ReadError> {
-        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
+    fn read_much(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
         match self.count(connection.stream.receive(buffer.room(), &mut [], patience)) {
             Ok(count) => {
                 self.is_quiet = count < SMALL;
                 buffer.add(count);
-                self.buffer = Some(buffer);
-                Ok(None)
+                let found = self.drain_buffer(connection, buffer, room).map_err(ReadError::Other)?;
+                self.end_read(connection, room, found)
             }
             Err(error) => {
                 buffer.give_back(Use::Receive);
                 Err(error)
             }
+        }
+    }
+
+    #[inline]
+    fn end_read(&mut self, connection: &Connection, room: &mut [u8], found: Option<Received>) -> Result<Option<Received>, ReadError> {
+        match found {
+            Some(Received::Piece(piece)) if !self.has_input() => self.top_up(connection, room, piece).map(Some).map_err(ReadError::Other),
+            other => Ok(other),
         }
     }
 
@@ -298,9 +345,7 @@ impl ReceiveHalf {
         } else if rest > LARGE_REST {
             let mut behind = [0; NEXT_HEADER];
             let count = self.count(connection.stream.receive(room, &mut behind, patience))?;
-            if count > direct {
-                self.buffer = Some(buffer_of(&behind[..count - direct]).map_err(ReadError::Other)?);
-            }
+            self.put_behind(&behind[..count.saturating_sub(direct)]);
             count
         } else {
             self.read_with_buffer(connection, room, patience)?
@@ -311,7 +356,7 @@ impl ReceiveHalf {
 
     /// The rest of a small frame, and a whole buffer behind it.
     fn read_with_buffer(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<usize, ReadError> {
-        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
         let count = self.count(connection.stream.receive(room, buffer.room(), patience));
         match &count {
             Ok(count) if *count > room.len() => {
@@ -330,7 +375,7 @@ impl ReceiveHalf {
             Ok(0) => Err(ReadError::Other(ended())),
             Ok(count) => {
                 self.saw_life = true;
-                self.bytes += count as u64;
+                self.bytes = self.bytes.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
                 Ok(count)
             }
             Err(error) => Err(ReadError::Socket(error)),
@@ -353,28 +398,43 @@ impl ReceiveHalf {
         }
     }
 
-    /// For the caretaker: reads a little ahead and sees to control frames, as far as the first data frame. What goes wrong is kept for the next
-    /// receive.
+    /// For the caretaker: sees to control frames as far as the first data frame, and reads a little ahead, once: one talkative peer must not keep
+    /// it from the others. What goes wrong is kept for the next receive.
     pub fn look_after(&mut self, connection: &Connection) -> Ahead {
+        let mut has_read = false;
         loop {
             if self.is_ending {
                 return Ahead::End;
             }
-            let Some(buffer) = &mut self.buffer else {
-                if self.decoder.direct_room() > 0 {
-                    return Ahead::Data;
-                }
-                if !self.read_ahead(connection) {
-                    return if self.is_ending { Ahead::End } else { Ahead::Nothing };
-                }
-                continue;
-            };
+            match self.see_to_controls(connection) {
+                Some(ahead) => return ahead,
+                None if self.decoder.direct_room() > 0 => return Ahead::Data,
+                None if has_read => return Ahead::Nothing,
+                None => {}
+            }
+            if !self.read_ahead(connection) {
+                return if self.is_ending { Ahead::End } else { Ahead::Nothing };
+            }
+            has_read = true;
+        }
+    }
+
+    /// The control frames among what was received; `None` once it is used up.
+    fn see_to_controls(&mut self, connection: &Connection) -> Option<Ahead> {
+        if self.behind_length > 0 && self.buffer.is_none() {
+            let behind = self.behind;
+            if self.keep(connection, &behind[..usize::from(self.behind_length)]).is_err() {
+                return Some(Ahead::End);
+            }
+            self.behind_length = 0;
+        }
+        while let Some(buffer) = &mut self.buffer {
             let item = match self.decoder.feed_controls(buffer.filled()) {
                 Err(violation) => {
                     connection.fail_with(violation);
-                    return Ahead::End;
+                    return Some(Ahead::End);
                 }
-                Ok((_, None)) => return Ahead::Data,
+                Ok((_, None)) => return Some(Ahead::Data),
                 Ok((used, Some(item))) => {
                     buffer.consume(used);
                     item
@@ -386,10 +446,14 @@ impl ReceiveHalf {
             match self.see_to(connection, item) {
                 Ok(false) => {}
                 // The program is told by its next receive.
-                Ok(true) => self.is_ending = true,
-                Err(_) => return Ahead::End,
+                Ok(true) => {
+                    self.is_ending = true;
+                    return Some(Ahead::End);
+                }
+                Err(_) => return Some(Ahead::End),
             }
         }
+        None
     }
 
     /// One read into a small buffer; false if there was nothing.
@@ -413,6 +477,7 @@ impl ReceiveHalf {
     /// Receives and throws away; 0 = the end. Only when no more messages are to be delivered.
     pub fn discard(&mut self, connection: &Connection, patience: Patience) -> io::Result<usize> {
         self.give_buffer_back();
+        self.behind_length = 0;
         let mut waste = [0; 4096];
         connection.stream.receive(&mut waste, &mut [], patience)
     }

@@ -125,7 +125,7 @@ impl Endpoint {
             Item::Piece(piece) => Event::Piece(piece),
             Item::Pong => Event::Pong,
             Item::Ping => {
-                // After its own close frame a side sends nothing more, not even a pong.
+                // After its own close frame a side sends nothing more, not even a pong: its peer may have stopped reading.
                 if !self.lifecycle.has_sent_close() {
                     self.controls.put_pong(self.decoder.control_payload());
                 }

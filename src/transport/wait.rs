@@ -5,10 +5,13 @@
 //!
 //! Out of scope: which deadline applies, and what a thread does when it is woken.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::process::Process;
 
 /// What a wait waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -194,18 +197,16 @@ fn message(parts: &mut [libc::iovec; 2]) -> libc::msghdr {
 pub struct Wake(OwnedFd, Option<OwnedFd>);
 
 thread_local! {
-    static OWN_WAKE: std::cell::OnceCell<Arc<Wake>> = const { std::cell::OnceCell::new() };
+    static OWN_WAKE: RefCell<Option<(Process, Arc<Wake>)>> = const { RefCell::new(None) };
 }
 
 impl Wake {
     /// The descriptor of the calling thread, made on its first wait.
     pub fn of_this_thread() -> io::Result<Arc<Wake>> {
-        OWN_WAKE.with(|cell| match cell.get() {
-            Some(wake) => Ok(Arc::clone(wake)),
-            None => {
-                let wake = Arc::new(Wake::new()?);
-                Ok(Arc::clone(cell.get_or_init(|| wake)))
-            }
+        OWN_WAKE.with_borrow_mut(|own| match own {
+            Some((process, wake)) if *process == Process::current() => Ok(Arc::clone(wake)),
+            // A child shares its parent's descriptor, and would swallow its rings.
+            _ => Ok(Arc::clone(&own.insert((Process::current(), Arc::new(Wake::new()?))).1)),
         })
     }
 
