@@ -22,11 +22,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
-pub use claim::{Counted, ReceiveClaim};
+pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
 pub use message::MessageStep;
 pub use receive::{Ahead, ReceiveHalf, Received, Step};
-pub use send::{Beginning, Frame, Outgoing, Progress, Turn};
+pub use send::{AtOnce, Beginning, Frame, Outgoing, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
@@ -185,7 +185,7 @@ impl Connection {
         *options = SharedOptions::new(changed);
         self.hot.store(&options);
         drop(options);
-        lock(&self.receive).options_changed = true;
+        self.renew_limits();
         Ok(())
     }
 
@@ -229,11 +229,6 @@ impl Connection {
     pub fn tell_close(&self) {
         self.outbox().close_is_told = true;
         self.bar_receives();
-    }
-
-    /// Later receives must look whether they are possible.
-    fn bar_receives(&self) {
-        lock(&self.receive).is_barred = true;
     }
 
     /// Whether there is nothing to look after any more.
