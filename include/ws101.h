@@ -356,9 +356,10 @@ WS_API ws_status ws_complete_upgrade(ws_handle request, ws_handle *websocket) WS
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: a pointer is NULL, or length is 0;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
- *         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, or another thread receives;
+ *         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, another thread receives, or
+ *         ws_receive_message has begun a message and is not at its end;
  *         WS_ERROR_TIMEOUT: WS_OPTION_RECEIVE_TIMEOUT is over, and the connection lives on;
- *         WS_ERROR_CANCELLED: ws_close or ws_close_handle was called meanwhile;
+ *         WS_ERROR_CANCELLED: ws_cancel, ws_close or ws_close_handle was called meanwhile;
  *         WS_ERROR_CONNECTION: it ended without a close frame; WS_ERROR_PEER_LOST; WS_ERROR_PROTOCOL_VIOLATION;
  *         WS_ERROR_INVALID_PAYLOAD; WS_ERROR_MESSAGE_TOO_BIG: the peer was told why, and the connection is over.
  *
@@ -662,18 +663,28 @@ WS_API ws_status ws_read_body(ws_handle request, void *buffer, size_t length, si
  * =================================================================================================================== */
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives a whole message, or the peer's close frame.
+ * Receives a whole message, or the peer's close frame.
+ *
+ * The message lies in memory of the library and stays there until the next receive of any kind on this handle, or until the handle is
+ * closed; memory above 64 KiB is given back by that receive. An empty message has length 0; for WS_CLOSE_FRAME, which means what it does
+ * for ws_receive, data is NULL. A wait that ends in the middle of a message loses nothing: the next call goes on. ws_receive cannot
+ * take over a message that was begun here, nor this function one that ws_receive has begun.
  *
  * @param websocket The connection.
- * @param data      OUT: the message, in memory of the library; valid until the next receive on, or the closing of, the handle.
- * @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE.
+ * @param data      OUT: the message.
+ * @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE, 16 MiB if that was not set.
  * @param type      OUT: WS_BINARY_MESSAGE, WS_UTF8_MESSAGE or WS_CLOSE_FRAME.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
+ * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+ *         WS_ERROR_INVALID_OPERATION: as for ws_receive, or a message that ws_receive has begun is not at its end;
+ *         WS_ERROR_MESSAGE_TOO_BIG: the message is larger than length says; the peer was told so (1009), and the connection is over;
+ *         WS_ERROR_NOT_ENOUGH_MEMORY: the connection lives on, and the next call goes on;
+ *         WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED, WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST, WS_ERROR_PROTOCOL_VIOLATION,
+ *         WS_ERROR_INVALID_PAYLOAD: as for ws_receive.
  *
- * Any thread, one at a time. Waits. RFC 6455 §6.2.
+ * Any thread, one at a time; another may send meanwhile. Waits. RFC 6455 §6.2.
  */
 WS_API ws_status ws_receive_message(ws_handle websocket, const void **data, size_t *length,
                                     ws_buffer_type *type) WS_NOEXCEPT;
@@ -696,37 +707,50 @@ WS_API ws_status ws_receive_view(ws_handle websocket, const void **data, size_t 
                                  ws_buffer_type *type) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends as ws_send does, with flags, from several places, with a completion.
+ * Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
+ *
+ * WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED is accepted
+ * and changes nothing where nothing is compressed. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
  *
  * @param websocket         The connection.
  * @param type              As for ws_send.
  * @param flags             0, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE, WS_SEND_NOTIFY, or several of them.
  * @param parts             The bytes, in order. NULL if count is 0.
- * @param count             How many parts.
+ * @param count             How many parts; 0 is an empty message. Up to 16 take no memory.
  * @param operation_context With WS_SEND_NOTIFY: given back in the event; never followed.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, or type or a flag is unknown;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, a part's data is NULL with a length, a flag is unknown, or as for
+ *         ws_send;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+ *         WS_ERROR_INVALID_OPERATION: a close frame was sent or received, or WS_SEND_WHOLE met an open fragmented message;
+ *         WS_ERROR_NOT_SUPPORTED: WS_SEND_NOTIFY on a blocking session;
+ *         WS_ERROR_NOT_ENOUGH_MEMORY: nothing was sent;
+ *         WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED, WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST: as for ws_send.
  *
- * Any thread. Waits until the bytes are taken.
+ * Any thread, also several at once, as ws_send. Waits until the bytes are taken. RFC 6455 §5.4, §6.1.
  */
 WS_API ws_status ws_send_ex(ws_handle websocket, ws_buffer_type type, uint32_t flags, const ws_bytes *parts,
                             size_t count, void *operation_context) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends a ping. The library keeps connections alive by itself; this is for programs
- * that measure.
+ * Sends a ping. The library keeps connections alive by itself; this is for programs that measure: WS_OPTION_STATISTICS tells how long
+ * the answer took.
+ *
+ * The pong is taken by whoever receives: a thread in ws_receive, or the library if nobody does. Only the answer to the last ping counts.
+ * A ping that cannot be sent at once waits its turn and does not hold the caller up; another one then takes its place.
  *
  * @param websocket The connection.
  * @param payload   Any bytes; they come back in the pong. NULL if length is 0.
  * @param length    At most 125.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
+ * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: payload is NULL with a length, or length is above 125;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+ *         WS_ERROR_INVALID_OPERATION: a close frame was sent or received; WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST, or why else the
+ *         connection is over.
  *
- * Any thread. Waits until the frame is taken. RFC 6455 §5.5.2.
+ * Any thread. Does not wait. RFC 6455 §5.5.2.
  */
 WS_API ws_status ws_ping(ws_handle websocket, const void *payload, size_t length) WS_NOEXCEPT;
 
@@ -969,7 +993,7 @@ enum {
     WS_OPTION_MAX_HEADERS = 13012,
     /** u64, bytes, not 0. What may wait to be sent. Default 16777216. All. */
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
-    /** u64, bytes, query. Not built yet. What waits to be sent. Websocket. */
+    /** u64, bytes, query. What waits to be sent: the rest of a frame whose send has ended early. Websocket. */
     WS_OPTION_BUFFERED_AMOUNT = 13014,
     /** u32, 0 = no limit. Connections that a listener has at once. Default 0. Session, listener. */
     WS_OPTION_MAX_CONNECTIONS = 13015,
@@ -1007,7 +1031,7 @@ enum {
     WS_OPTION_HANDLE_KIND = 13040,
     /** u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, and WS_NO_HANDLE. */
     WS_OPTION_FEATURES = 13041,
-    /** ws_statistics, query. Not built yet. Websocket. */
+    /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket. */
     WS_OPTION_STATISTICS = 13042,
     /** ws_handle. Not built yet. The loop that drives it. Session. */
     WS_OPTION_LOOP = 13050,
@@ -1069,7 +1093,7 @@ typedef struct ws_compression {
 typedef struct ws_statistics {
     uint32_t size;                  /**< sizeof(ws_statistics), set by the caller. */
     uint32_t rtt_min_us;            /**< Ping to pong, in microseconds; 0 = none was measured. */
-    uint32_t rtt_average_us;        /**< The moving average. */
+    uint32_t rtt_average_us;        /**< The mean of all. */
     uint32_t rtt_max_us;            /**< The longest. */
     uint64_t bytes_received;        /**< From the transport, frame headers included. */
     uint64_t bytes_sent;            /**< To the transport, frame headers included. */
@@ -1078,8 +1102,8 @@ typedef struct ws_statistics {
     uint64_t messages_received;     /**< Whole messages. */
     uint64_t messages_sent;         /**< Whole messages. */
     uint64_t send_queue_high_water; /**< The most bytes that ever waited to be sent. */
-    uint64_t idle_ms;               /**< Since the last byte came. */
-    uint64_t memory;                /**< Bytes of memory the connection owns. */
+    uint64_t idle_ms;               /**< Since the library last saw a sign of life of the peer. */
+    uint64_t memory;                /**< Bytes of memory that the connection owns, its socket apart. */
 } ws_statistics;
 
 /* ===================================================================================================================

@@ -30,6 +30,8 @@ pub struct Outbox {
     pub(super) keepalive: Keepalive,
     /// What was sent so far.
     pub(super) counted: Counted,
+    /// The most bytes that ever waited.
+    pub(super) queue_high_water: u32,
     /// Made with the first ping.
     round_trips: Option<Box<RoundTrips>>,
     /// What waits to be written; most of the time nothing does.
@@ -78,6 +80,7 @@ impl Outbox {
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),
             counted: Counted::default(),
+            queue_high_water: 0,
             round_trips: None,
             pending: None,
             end: None,
@@ -109,6 +112,12 @@ impl Outbox {
     #[inline]
     pub(super) fn has_work(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// The rest of a frame goes next.
+    pub(super) fn put_tail(&mut self, rest: Vec<u8>) {
+        self.queue_high_water = self.queue_high_water.max(u32::try_from(rest.len()).unwrap_or(u32::MAX));
+        self.pending().tail = rest;
     }
 
     /// Where to put what is to be written.

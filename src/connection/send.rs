@@ -87,7 +87,7 @@ impl<'c> Turn<'c> {
         let counts = frame.counts();
         match frame.into_rest(queue_limit) {
             Some(rest) => {
-                self.connection.outbox().pending().tail = rest;
+                self.connection.outbox().put_tail(rest);
                 self.count(counts);
                 self.settle();
                 Ok(())
@@ -149,7 +149,7 @@ impl<'c> Turn<'c> {
             }
             if sent < work.as_slice().len() {
                 let mut outbox = self.connection.outbox();
-                outbox.pending().tail = work.as_slice()[sent..].to_vec();
+                outbox.put_tail(work.as_slice()[sent..].to_vec());
                 self.put_back(&mut outbox);
                 return Progress::Blocked;
             }
