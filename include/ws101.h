@@ -469,7 +469,7 @@ WS_API ws_status ws_last_error(ws_error_info *info) WS_NOEXCEPT;
 /**
  * Tells why the last operation on a handle that failed did so, whoever noticed: another thread, or the library by itself.
  *
- * A connection that has failed keeps its reason. Questions (ws_query_…) that fail are not remembered here.
+ * A connection that has failed keeps its reason. Questions (ws_query_…) and cancels that fail are not remembered here.
  *
  * @param any  A handle of any kind.
  * @param info OUT: the failure; set info->size before. status is WS_OK if nothing has failed on this handle.
@@ -510,14 +510,24 @@ WS_API ws_status ws_set_log(int32_t level, ws_log_callback callback, void *conte
 WS_API ws_status ws_cleanup(uint32_t timeout_ms) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a wait of another thread with WS_ERROR_CANCELLED; the connection lives on.
+ * Ends the waits of other threads on a handle: their calls return WS_ERROR_CANCELLED, and what they waited on lives on.
  *
- * @param any       The handle that is waited on.
- * @param operation WS_OPERATION_RECEIVE or another; WS_OPERATION_ALL = whatever waits.
+ * A receive, a handshake of a server and an accept lose nothing: the next call goes on. A send of which no byte has left sends
+ * nothing; the rest of any other is sent later by the library, and that send returns WS_OK, or, if WS_OPTION_SEND_QUEUE_LIMIT has no room
+ * for it, the connection is over. A ws_close that is cancelled drops the connection. A client's handshake is given up; the next one begins
+ * anew.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such operation; WS_ERROR_INVALID_HANDLE.
+ * @param any       The handle that is waited on: a websocket (WS_OPERATION_RECEIVE, _SEND, _CLOSE, _SHUTDOWN), a request (_HANDSHAKE,
+ *                  _UPGRADE, _RESPOND) or a listener (_ACCEPT). A websocket's ws_close and ws_shutdown are cancelled together.
+ * @param operation What to end, by the function that was called: a ws_complete_upgrade that does the handshake is an _UPGRADE.
+ *                  WS_OPERATION_ALL = whatever waits.
  *
- * Any thread. Does not wait. Not sticky: the next call waits again.
+ * @return WS_OK: a thread was in such a call; if it was about to end by itself, it may still do so;
+ *         WS_ERROR_INVALID_PARAMETER: there is no such operation;
+ *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
+ *         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.
+ *
+ * Any thread. Does not wait: a waiting call returns within some 20 ms. Not sticky: the next call waits again.
  */
 WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::stop::{Deadline, StopSign, sleep};
+use super::stop::{Deadline, Stay, sleep};
 use crate::connection::opening::HeadExchange;
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
@@ -27,8 +27,8 @@ pub struct Opening<'o> {
     pub url: &'o Url,
     /// Deadlines and limits.
     pub options: &'o Options,
-    /// Held up by whoever closes or cancels.
-    pub sign: &'o StopSign,
+    /// Ended by whoever closes or cancels.
+    pub stay: &'o Stay<'o>,
     /// Whether a thread may look the name up, so that its wait has an end.
     pub may_start_threads: bool,
 }
@@ -50,22 +50,23 @@ pub struct Reply {
     pub local_address: String,
 }
 
-/// Gets the answer to `request`, which is sent as it is.
-pub fn open(opening: Opening<'_>, request: Vec<u8>) -> Result<Reply> {
-    let Opening { url, options, sign, .. } = opening;
-    sign.begin();
+/// Gets the answer to `request`, which is sent as it is; over `stream`, if there is a connection already.
+pub fn open(opening: Opening<'_>, stream: Option<Stream>, request: Vec<u8>) -> Result<Reply> {
+    let Opening { url, options, stay, .. } = opening;
     let whole = Deadline::new(options.handshake_timeout, Phase::Http, "the server did not answer the handshake");
-    let addresses = addresses(opening, whole)?;
-    let stream = connect(opening, &addresses, whole)?;
+    let stream = match stream {
+        Some(stream) => stream,
+        None => connect(opening, &addresses(opening, whole)?, whole)?,
+    };
     let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
     let mut exchange = HeadExchange::new(request, limits);
     while exchange.send(&stream)?.is_none() {
-        sleep(sign, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
+        sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
     }
     let head = loop {
         match exchange.read_response(&stream)? {
             Some(head) => break head,
-            None => sleep(sign, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
+            None => sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
         }
     };
     let address = |address: std::io::Result<String>| address.unwrap_or_else(|_| url.authority());
@@ -83,7 +84,7 @@ fn read_body(opening: Opening<'_>, stream: &Stream, mut exchange: HeadExchange, 
     let own = Deadline::new(Some(BODY_TIMEOUT), Phase::Http, "the body did not come");
     while let Ok(None) = exchange.read_body(stream, &mut body) {
         let read = |wake: &Wake, timeout| stream.wait(Interest::READ, wake, timeout);
-        if sleep(opening.sign, &[whole, own], opening.options.interruptible, read).is_err() {
+        if sleep(opening.stay, &[whole, own], opening.options.interruptible, read).is_err() {
             break;
         }
     }
@@ -123,7 +124,7 @@ fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
         })
         .map_err(|error| Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error))?;
     let taken: Mutex<Option<Found>> = Mutex::default();
-    sleep(opening.sign, &[whole, own], opening.options.interruptible, |wake, timeout| {
+    sleep(opening.stay, &[whole, own], opening.options.interruptible, |wake, timeout| {
         let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
         let look = || result.lock().unwrap_or_else(PoisonError::into_inner).take();
         *taken = look();
@@ -174,7 +175,7 @@ fn attempt(opening: Opening<'_>, address: SocketAddr, whole: Deadline) -> Result
     let failed = |error: std::io::Error| AttemptError::Failed(Error::from_system(Status::CannotConnect, &error));
     let own = Deadline::new(options.connect_timeout, Phase::Connect, "not connected");
     let attempt = Attempt::begin(address).map_err(failed)?;
-    let waited = sleep(opening.sign, &[own, whole], options.interruptible, |wake, timeout| attempt.wait(wake, timeout));
+    let waited = sleep(opening.stay, &[own, whole], options.interruptible, |wake, timeout| attempt.wait(wake, timeout));
     if let Err(error) = waited {
         let own_is_over = error.status() == Status::Timeout && whole.remaining().is_ok();
         return Err(if own_is_over { AttemptError::Failed(error) } else { AttemptError::Stopped(error) });
