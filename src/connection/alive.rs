@@ -56,8 +56,8 @@ impl Connection {
     /// A ping has come: the answer is left in the outbox, and written here if nobody is writing.
     pub(super) fn answer_ping(&self, payload: &[u8]) {
         let mut outbox = self.outbox();
-        // After its own close frame a side sends nothing more.
-        if !outbox.lifecycle.has_sent_close() {
+        // RFC 6455 §5.5.2: every ping, until the peer's close frame has come.
+        if outbox.lifecycle.may_receive() && outbox.failure().is_none() {
             outbox.pending().controls.put_pong(payload);
             self.flush_locked(outbox);
         }

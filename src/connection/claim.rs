@@ -23,6 +23,8 @@ pub(super) struct ReceiveSlot {
     half: Option<Box<ReceiveHalf>>,
     holder: Holder,
     pub(super) options_changed: bool,
+    /// Something has happened after which a receive may not be possible: look what it was.
+    pub(super) is_barred: bool,
     waiting: u16,
     /// How often a thread of the program has taken the half: the caretaker looks after connections where this stands still.
     claims: u32,
@@ -46,6 +48,7 @@ impl ReceiveSlot {
             half: Some(Box::new(half)),
             holder: Holder::User,
             options_changed: false,
+            is_barred: false,
             waiting: 0,
             claims: 0,
             counted: Counted::default(),
@@ -54,10 +57,16 @@ impl ReceiveSlot {
 }
 
 impl Connection {
-    /// Takes the receive half: 4317 if another thread of the program has it. The caretaker is waited for; it is quick.
+    /// Takes the receive half: 4317 if another thread of the program has it, or if nothing can be received any more; or why the connection
+    /// failed. The caretaker is waited for; it is quick.
     #[inline]
     pub fn claim_receive(&self) -> Result<ReceiveClaim<'_>> {
         let mut slot = lock(&self.receive);
+        if slot.is_barred {
+            drop(slot);
+            self.check_may_receive()?;
+            slot = lock(&self.receive);
+        }
         if slot.half.is_none() && slot.holder == Holder::Caretaker {
             slot = self.wait_for_half(slot, Duration::MAX, |slot| slot.half.is_none() && slot.holder == Holder::Caretaker);
         }

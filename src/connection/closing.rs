@@ -21,7 +21,28 @@ pub enum CloseSent {
     ByLibrary,
 }
 
+/// A thread that closes, for whoever wants to cancel it.
+#[derive(Debug)]
+pub struct Closer<'c>(&'c Connection);
+
+impl Drop for Closer<'_> {
+    fn drop(&mut self) {
+        self.0.outbox().closers -= 1;
+    }
+}
+
 impl Connection {
+    /// A thread is inside `ws_close` or `ws_shutdown` until the guard is dropped.
+    pub fn enter_close(&self) -> Closer<'_> {
+        self.outbox().closers += 1;
+        Closer(self)
+    }
+
+    /// Why nothing can be sent any more, if that is so.
+    pub fn check_sending(&self) -> Result<()> {
+        self.outbox().send_failure().map_or(Ok(()), |failure| Err(failure.clone()))
+    }
+
     /// Queues this side's close frame, unless one was sent before.
     pub fn send_close(&self, frame: CloseFrame) -> Result<CloseSent> {
         let mut outbox = self.outbox();
@@ -60,6 +81,7 @@ impl Connection {
         }
         outbox.set_closing(Closing::UnderWay);
         drop(outbox);
+        self.bar_receives();
         self.signals.close_now();
         self.wake_all();
         None
@@ -107,6 +129,7 @@ impl Connection {
     /// The connection is of no use any more; the first reason is the one that is kept.
     pub fn fail(&self, error: &Error) {
         self.outbox().fail(error);
+        self.bar_receives();
     }
 
     /// RFC 6455 §7.1.7: tells the peer why, and sends nothing after it.
@@ -117,6 +140,7 @@ impl Connection {
         outbox.put_close(CloseFrame::of(CloseStatus::new(violation.close_status()).unwrap_or_default()));
         outbox.ends_when_empty = true;
         self.flush_locked(outbox);
+        self.bar_receives();
         error
     }
 
@@ -139,7 +163,7 @@ impl Connection {
         let waits = match operation {
             Operation::Receive => self.is_receiving() && !self.signals.is_closing(),
             Operation::Send => self.outbox().is_sending(),
-            Operation::Close => matches!(self.outbox().closing(), Closing::UnderWay),
+            Operation::Close => self.outbox().closers > 0,
         };
         if waits {
             self.signals.cancel(operation);

@@ -33,6 +33,8 @@ pub enum MessageStep {
     Message(MessageKind),
     /// The peer's close frame.
     Close,
+    /// Something was received, and the message is not whole yet.
+    Nothing,
     /// The socket has nothing more for now.
     Blocked {
         /// A signal handler ran meanwhile.
@@ -106,10 +108,11 @@ impl ReceiveHalf {
             assembly.begin();
         }
         let limit = lock(&connection.options).max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
-        loop {
+        {
             assembly.make_room(self.direct_room())?;
             match self.step(connection, &mut assembly.bytes[assembly.length..], patience)? {
                 Step::Received(Received::Close) => return Ok(MessageStep::Close),
+                Step::Nothing => return Ok(MessageStep::Nothing),
                 Step::Blocked { interrupted } => return Ok(MessageStep::Blocked { interrupted }),
                 Step::Received(Received::Piece(Piece { kind, length, ends_message })) => {
                     assembly.length += length;
@@ -122,6 +125,7 @@ impl ReceiveHalf {
                         assembly.is_delivered = true;
                         return Ok(MessageStep::Message(kind));
                     }
+                    return Ok(MessageStep::Nothing);
                 }
             }
         }

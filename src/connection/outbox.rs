@@ -23,20 +23,20 @@ pub struct Outbox {
     /// The program knows of the peer's close frame.
     pub(super) close_is_told: bool,
     /// Threads that wait for the turn.
-    pub(super) waiting: u32,
+    pub(super) waiting: u16,
+    /// Threads inside `ws_close` or `ws_shutdown`.
+    pub(super) closers: u16,
     /// The closing handshake.
     pub(super) lifecycle: Lifecycle,
     /// The dead-peer clock.
     pub(super) keepalive: Keepalive,
     /// What was sent so far.
     pub(super) counted: Counted,
-    /// The most bytes that ever waited.
-    pub(super) queue_high_water: u32,
     /// Made with the first ping.
     round_trips: Option<Box<RoundTrips>>,
     /// What waits to be written; most of the time nothing does.
     pending: Option<Box<Pending>>,
-    /// How it ended, or is about to; most connections are open most of the time.
+    /// How it ended, or is about to, and that it once was full; most connections are open and flow most of the time.
     end: Option<Box<End>>,
 }
 
@@ -56,6 +56,8 @@ struct End {
     /// Why nothing can be sent any more.
     send_failure: Option<Error>,
     closing: Closing,
+    /// The most bytes that ever waited.
+    queue_high_water: usize,
 }
 
 /// How far `ws_close` has come.
@@ -77,10 +79,10 @@ impl Outbox {
             ends_when_empty: false,
             close_is_told: false,
             waiting: 0,
+            closers: 0,
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),
             counted: Counted::default(),
-            queue_high_water: 0,
             round_trips: None,
             pending: None,
             end: None,
@@ -116,8 +118,14 @@ impl Outbox {
 
     /// The rest of a frame goes next.
     pub(super) fn put_tail(&mut self, rest: Vec<u8>) {
-        self.queue_high_water = self.queue_high_water.max(u32::try_from(rest.len()).unwrap_or(u32::MAX));
+        let end = self.end.get_or_insert_default();
+        end.queue_high_water = end.queue_high_water.max(rest.len());
         self.pending().tail = rest;
+    }
+
+    /// The most bytes that ever waited to be written, control frames apart.
+    pub(super) fn queue_high_water(&self) -> usize {
+        self.end.as_ref().map_or(0, |end| end.queue_high_water)
     }
 
     /// Where to put what is to be written.
@@ -178,6 +186,11 @@ impl Outbox {
     /// The peer reads no more: later sends fail, but what it sent before can still be received.
     pub(super) fn sending_failed(&mut self, error: Error) {
         self.end.get_or_insert_default().send_failure.get_or_insert(error);
+    }
+
+    /// Why nothing can be sent any more.
+    pub(super) fn send_failure(&self) -> Option<&Error> {
+        self.end.as_ref()?.send_failure.as_ref()
     }
 
     /// How far `ws_close` has come.

@@ -14,6 +14,9 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
 use crate::transport::{Patience, Stream};
 
+/// The largest payload that a client masks on the stack.
+const AT_ONCE: usize = 256;
+
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
 pub struct Turn<'c> {
@@ -41,24 +44,49 @@ impl<'c> Turn<'c> {
         outbox.take_turn().map(|encoder| Turn { connection, encoder, counted: Counted::default(), is_held: true })
     }
 
-    /// Begins a data frame. Nothing is changed until a byte of it has left.
+    /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
     #[inline]
-    pub fn begin<'p>(&self, message: Outgoing<'p>) -> Result<Frame<'p>> {
-        let Outgoing { kind, ends_message, must_be_whole, parts } = message;
+    pub fn begin(&self, message: &Outgoing<'_>) -> Result<Beginning> {
         let mut encoder = self.encoder;
-        if must_be_whole && encoder.is_inside_message() {
+        if message.must_be_whole && encoder.is_inside_message() {
             return Err(SendError::NotWhole.into());
         }
-        let length = parts.iter().map(|part| part.len()).sum();
+        let length: usize = message.parts.iter().map(|part| part.len()).sum();
         let key = (self.connection.role == Role::Client).then(self.connection.sources.masking_key);
-        let header = encoder.data(kind, ends_message, length as u64, key)?;
-        if kind == MessageKind::Text && self.connection.hot.checks_sent_text() {
-            for part in parts {
+        let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
+        if message.kind == MessageKind::Text && self.connection.hot.checks_sent_text() {
+            for part in message.parts {
                 encoder.check_text(part, false)?;
             }
-            encoder.check_text(&[], ends_message)?;
+            encoder.check_text(&[], message.ends_message)?;
         }
-        Frame::new(header, parts, length, key, encoder)
+        Ok(Beginning { header, key, encoder, length })
+    }
+
+    /// One write for a frame that is small, or need not be masked: most frames need no more. How much of header and payload has left.
+    #[inline]
+    pub fn write_at_once(&mut self, beginning: &Beginning, payload: &[u8], patience: Patience) -> Result<usize> {
+        let header = beginning.header.as_slice();
+        let stream = &self.connection.stream;
+        let sent = match beginning.key {
+            None => stream.send(header, payload, patience),
+            Some(key) if payload.len() <= AT_ONCE => {
+                let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
+                let length = header.len() + payload.len();
+                bytes[..header.len()].copy_from_slice(header);
+                mask::copy(payload, &mut bytes[header.len()..length], key, 0);
+                stream.send(&bytes[..length], &[], patience)
+            }
+            Some(_) => return Ok(0),
+        };
+        match sent {
+            Ok(count) => {
+                self.encoder = beginning.encoder;
+                Ok(count)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            Err(error) => Err(self.connection.sending_failed(&error)),
+        }
     }
 
     /// Writes as much of the frame as the socket takes.
@@ -84,11 +112,11 @@ impl<'c> Turn<'c> {
             self.settle();
             return Err(reason);
         }
-        let counts = frame.counts();
+        let (length, ends_message) = (frame.wire_length(), frame.ends_message());
         match frame.into_rest(queue_limit) {
             Some(rest) => {
                 self.connection.outbox().put_tail(rest);
-                self.count(counts);
+                self.count_frame(length, ends_message);
                 self.settle();
                 Ok(())
             }
@@ -100,20 +128,18 @@ impl<'c> Turn<'c> {
         }
     }
 
-    /// A frame has left.
+    /// A data frame has left.
     #[inline]
-    pub fn end(mut self, frame: Frame<'_>) {
-        let counts = frame.counts();
-        drop(frame);
-        self.count(counts);
+    pub fn end(mut self, beginning: &Beginning) {
+        self.count_frame(beginning.wire_length(), !beginning.encoder.is_inside_message());
         self.settle();
     }
 
     #[inline]
-    fn count(&mut self, counts: Counted) {
-        self.counted.bytes += counts.bytes;
-        self.counted.frames += counts.frames;
-        self.counted.messages += counts.messages;
+    fn count_frame(&mut self, length: usize, ends_message: bool) {
+        self.counted.bytes += length as u64;
+        self.counted.frames += 1;
+        self.counted.messages += u64::from(ends_message);
     }
 
     /// Writes what waits in the outbox, without waiting, and gives the turn back in the same moment in which it finds nothing more.
@@ -125,6 +151,10 @@ impl<'c> Turn<'c> {
         let (role, key) = (self.connection.role, self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
+            if outbox.send_failure().is_some() {
+                // A frame may have been cut off: nothing may follow it.
+                outbox.abandon_work();
+            }
             let work = match outbox.take_work(|| (role == Role::Client).then(key)) {
                 Some(work) => work,
                 None => {
@@ -140,7 +170,7 @@ impl<'c> Turn<'c> {
             drop(outbox);
             let (sent, error) = write_all(&self.connection.stream, work.as_slice());
             if let Work::Control(frame) = &work {
-                self.count(Counted { bytes: frame.as_slice().len() as u64, frames: 1, messages: 0 });
+                self.count_frame(frame.as_slice().len(), false);
             }
             if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
                 // The peer reads no more. What it has sent before may still be received, so this is not the receiver's error.
@@ -209,7 +239,24 @@ pub struct Outgoing<'p> {
     pub parts: &'p [&'p [u8]],
 }
 
-/// A data frame on its way out.
+/// A data frame that may be sent: its header, and the state after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    header: HeaderBytes,
+    key: Option<MaskingKey>,
+    encoder: Encoder,
+    length: usize,
+}
+
+impl Beginning {
+    /// Bytes of header and payload.
+    #[inline]
+    pub fn wire_length(&self) -> usize {
+        self.header.as_slice().len() + self.length
+    }
+}
+
+/// A data frame that one write did not take.
 #[derive(Debug)]
 pub struct Frame<'p> {
     header: HeaderBytes,
@@ -232,8 +279,10 @@ pub struct Frame<'p> {
 }
 
 impl<'p> Frame<'p> {
-    #[inline]
-    fn new(header: HeaderBytes, parts: &'p [&'p [u8]], length: usize, key: Option<MaskingKey>, encoder: Encoder) -> Result<Frame<'p>> {
+    /// A frame of which `sent` bytes, header included, have left already.
+    #[cold]
+    pub fn new(beginning: &Beginning, parts: &'p [&'p [u8]], sent: usize) -> Result<Frame<'p>> {
+        let Beginning { header, key, encoder, length } = *beginning;
         let left = header.as_slice().len() + length;
         let mut frame = Frame { header, header_sent: 0, key, parts, offset: 0, taken: 0, left, length, chunk: None, encoder };
         if key.is_some() {
@@ -244,44 +293,57 @@ impl<'p> Frame<'p> {
             frame.chunk = Some(chunk);
             frame.fill();
         }
+        frame.skip(sent);
         Ok(frame)
     }
 
     fn has_begun(&self) -> bool {
-        self.left < self.header.as_slice().len() + self.length
+        self.left < self.wire_length()
     }
 
-    fn counts(&self) -> Counted {
-        let bytes = (self.header.as_slice().len() + self.length) as u64;
-        Counted { bytes, frames: 1, messages: u64::from(!self.encoder.is_inside_message()) }
+    fn wire_length(&self) -> usize {
+        self.header.as_slice().len() + self.length
     }
 
+    fn ends_message(&self) -> bool {
+        !self.encoder.is_inside_message()
+    }
+
+    /// The kernel has `count` more bytes of it.
+    #[inline]
+    fn skip(&mut self, count: usize) {
+        self.left -= count;
+        if let Some(chunk) = &mut self.chunk {
+            chunk.consume(count);
+            if chunk.is_empty() {
+                self.fill();
+            }
+            return;
+        }
+        let of_header = count.min(self.header.as_slice().len() - usize::from(self.header_sent));
+        self.header_sent += of_header as u8;
+        self.take(count - of_header);
+    }
+
+    /// Hands the kernel as much as it takes at once.
     #[inline]
     fn write(&mut self, stream: &Stream, patience: Patience) -> io::Result<()> {
-        let Some(chunk) = &mut self.chunk else { return self.write_unmasked(stream, patience) };
-        let count = stream.send(chunk.filled(), &[], patience)?;
-        chunk.consume(count);
-        self.left -= count;
-        if chunk.is_empty() {
-            self.fill();
-        }
+        let count = match &self.chunk {
+            Some(chunk) => stream.send(chunk.filled(), &[], patience)?,
+            None => self.write_unmasked(stream, patience)?,
+        };
+        self.skip(count);
         Ok(())
     }
 
     /// A server's frame: from the caller's memory, the header before it.
-    fn write_unmasked(&mut self, stream: &Stream, patience: Patience) -> io::Result<()> {
+    fn write_unmasked(&self, stream: &Stream, patience: Patience) -> io::Result<usize> {
         let header = &self.header.as_slice()[usize::from(self.header_sent)..];
-        let mut count = match self.parts {
-            [] => stream.send(header, &[], patience)?,
-            [part] => stream.send(header, &part[self.offset..], patience)?,
-            [first, rest @ ..] => stream.send_parts(header, &first[self.offset..], rest, patience)?,
-        };
-        self.left -= count;
-        let of_header = count.min(header.len());
-        self.header_sent += of_header as u8;
-        count -= of_header;
-        self.take(count);
-        Ok(())
+        match self.parts {
+            [] => stream.send(header, &[], patience),
+            [part] => stream.send(header, &part[self.offset..], patience),
+            [first, rest @ ..] => stream.send_parts(header, &first[self.offset..], rest, patience),
+        }
     }
 
     /// Masks the next pieces of the payload into the chunk.

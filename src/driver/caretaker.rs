@@ -23,26 +23,33 @@ struct Office {
     arrivals: Vec<Weak<Connection>>,
     /// The bell of the caretaker's thread, while there is one in this process.
     thread: Option<(Process, Arc<Wake>)>,
+    /// Connections that are looked after and were not closed.
+    open: usize,
     /// The thread is to end, whatever it looks after.
     is_closing: bool,
 }
 
-static OFFICE: Mutex<Office> = Mutex::new(Office { arrivals: Vec::new(), thread: None, is_closing: false });
+static OFFICE: Mutex<Office> = Mutex::new(Office { arrivals: Vec::new(), open: 0, thread: None, is_closing: false });
 static ENDED: Condvar = Condvar::new();
 
 /// Has the connection looked after whenever nobody waits on it. If no thread can be started, it is not: pings are then answered by the next receive.
 pub fn look_after(connection: &Arc<Connection>) {
     let mut office = office();
-    office.arrivals.push(Arc::downgrade(connection));
     if !office.has_thread() {
+        // What waits there after a fork is the parent's.
+        office.arrivals.clear();
+        office.open = 0;
         office.start();
     }
+    office.open += 1;
+    office.arrivals.push(Arc::downgrade(connection));
 }
 
-/// A connection was closed: the caretaker lets go of it at once, so that its descriptor closes.
+/// A connection that was looked after was closed: with the last one the thread ends at once. (The others are let go of when their socket shuts down.)
 pub fn let_go() {
-    let office = office();
-    if let Some((_, bell)) = office.thread.as_ref().filter(|_| office.has_thread()) {
+    let mut office = office();
+    office.open = office.open.saturating_sub(1);
+    if let (0, Some((_, bell))) = (office.open, office.thread.as_ref().filter(|_| office.has_thread())) {
         bell.ring();
     }
 }
@@ -110,7 +117,7 @@ fn run(bell: &Wake) {
     loop {
         {
             let mut office = office();
-            wards.extend(office.arrivals.drain(..).map(|connection| Ward { connection, claims: 0, watch: None }));
+            wards.extend(office.arrivals.drain(..).map(|connection| Ward { connection, claims: u32::MAX, watch: None }));
             wards.retain(|ward| ward.connection.strong_count() > 0);
             if wards.is_empty() || office.is_closing {
                 office.thread = None;

@@ -5,10 +5,13 @@
 //!
 //! Out of scope: which deadline applies, and what a thread does when it is woken.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::process::Process;
 
 /// What a wait waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +120,7 @@ pub fn receive(socket: BorrowedFd<'_>, first: &mut [u8], second: &mut [u8], pati
     let flags = if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
     let mut message = message(&mut parts);
     // SAFETY: the message points to two live, exclusively borrowed slices; the kernel writes no further than their lengths.
-    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) };
+    let received = unsafe { recvmsg(socket.as_raw_fd(), &mut message, flags) };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
@@ -131,7 +134,7 @@ pub fn send(socket: BorrowedFd<'_>, first: &[u8], second: &[u8], patience: Patie
     let flags = NO_SIGNAL | if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
     let message = message(&mut parts);
     // SAFETY: the message points to two live slices, which sendmsg only reads.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) };
+    let sent = unsafe { sendmsg(socket.as_raw_fd(), &message, flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
@@ -152,9 +155,28 @@ pub fn send_parts(socket: BorrowedFd<'_>, header: &[u8], first: &[u8], rest: &[&
     message.msg_iov = parts.as_mut_ptr();
     message.msg_iovlen = (rest.len() + 2).min(MAX_PARTS) as _;
     // SAFETY: the message points to live slices, which sendmsg only reads.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) };
+    let sent = unsafe { sendmsg(socket.as_raw_fd(), &message, flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
+
+/// On Linux the system call itself: libc's functions are cancellation points, so that a host which cancels its threads would unwind through
+/// this library; and they spend some thirty instructions on it in every process with threads.
+#[cfg(target_os = "linux")]
+#[inline]
+unsafe fn recvmsg(socket: libc::c_int, message: *mut libc::msghdr, flags: libc::c_int) -> isize {
+    // SAFETY: the caller's promise, that of recvmsg.
+    unsafe { libc::syscall(libc::SYS_recvmsg, socket, message, flags) as isize }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+unsafe fn sendmsg(socket: libc::c_int, message: *const libc::msghdr, flags: libc::c_int) -> isize {
+    // SAFETY: the caller's promise, that of sendmsg.
+    unsafe { libc::syscall(libc::SYS_sendmsg, socket, message, flags) as isize }
+}
+
+#[cfg(not(target_os = "linux"))]
+use libc::{recvmsg, sendmsg};
 
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 const NO_SIGNAL: libc::c_int = 0; // SO_NOSIGPIPE is set on the socket instead
@@ -175,18 +197,16 @@ fn message(parts: &mut [libc::iovec; 2]) -> libc::msghdr {
 pub struct Wake(OwnedFd, Option<OwnedFd>);
 
 thread_local! {
-    static OWN_WAKE: std::cell::OnceCell<Arc<Wake>> = const { std::cell::OnceCell::new() };
+    static OWN_WAKE: RefCell<Option<(Process, Arc<Wake>)>> = const { RefCell::new(None) };
 }
 
 impl Wake {
     /// The descriptor of the calling thread, made on its first wait.
     pub fn of_this_thread() -> io::Result<Arc<Wake>> {
-        OWN_WAKE.with(|cell| match cell.get() {
-            Some(wake) => Ok(Arc::clone(wake)),
-            None => {
-                let wake = Arc::new(Wake::new()?);
-                Ok(Arc::clone(cell.get_or_init(|| wake)))
-            }
+        OWN_WAKE.with_borrow_mut(|own| match own {
+            Some((process, wake)) if *process == Process::current() => Ok(Arc::clone(wake)),
+            // A child shares its parent's descriptor, and would swallow its rings.
+            _ => Ok(Arc::clone(&own.insert((Process::current(), Arc::new(Wake::new()?))).1)),
         })
     }
 

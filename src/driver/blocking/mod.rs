@@ -17,7 +17,7 @@ pub use stop::{Stay, StopSign, Task};
 use std::sync::Arc;
 
 use super::caretaker;
-use crate::connection::{Connection, MessageStep, Operation, Outgoing, Progress, ReceiveClaim, Received, Step};
+use crate::connection::{Beginning, Connection, Frame, MessageStep, Operation, Outgoing, Progress, ReceiveClaim, Received, Step, Turn};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
 use crate::transport::Interest;
@@ -25,7 +25,6 @@ use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
-    connection.check_may_receive()?;
     let mut claim = connection.claim_receive()?;
     claim.half().begin_piece()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
@@ -36,6 +35,11 @@ pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
                     connection.tell_close();
                 }
                 return Ok(received);
+            }
+            Ok(Step::Nothing) => {
+                if let Err(reason) = wait.look() {
+                    return Err(end_receive(connection, claim, reason));
+                }
             }
             Ok(Step::Blocked { interrupted }) => {
                 if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
@@ -58,7 +62,6 @@ pub enum WholeMessage {
 
 /// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
 pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
-    connection.check_may_receive()?;
     let mut claim = connection.claim_receive()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     loop {
@@ -70,6 +73,11 @@ pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
             Ok(MessageStep::Close) => {
                 connection.tell_close();
                 return Ok(WholeMessage::Close);
+            }
+            Ok(MessageStep::Nothing) => {
+                if let Err(reason) = wait.look() {
+                    return Err(end_receive(connection, claim, reason));
+                }
             }
             Ok(MessageStep::Blocked { interrupted }) => {
                 if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
@@ -96,7 +104,7 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
             connection.stream().shut_down();
             error
         }
-        Status::NotEnoughMemory => error,
+        Status::NotEnoughMemory | Status::Internal => error,
         // RFC 6455 §7.1.7: the close frame that says why has been sent; a peer that still sends would make the system answer with a reset, which
         // destroys that frame on its way.
         _ => {
@@ -120,21 +128,41 @@ pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> 
             None => wait.for_turn()?,
         }
     };
-    let mut frame = turn.begin(message)?;
+    let beginning = turn.begin(&message)?;
+    let sent = match message.parts {
+        [payload] => turn.write_at_once(&beginning, payload, wait.patience()).map_err(|error| not_sent(connection, error))?,
+        _ => 0,
+    };
+    if sent < beginning.wire_length() {
+        return send_rest(connection, turn, Frame::new(&beginning, message.parts, sent)?, &beginning, wait);
+    }
+    turn.end(&beginning);
+    Ok(())
+}
+
+/// The frame is large, or the socket did not take all of it.
+fn send_rest(connection: &Connection, mut turn: Turn<'_>, mut frame: Frame<'_>, beginning: &Beginning, mut wait: Wait<'_>) -> Result<()> {
     loop {
         let interrupted = match turn.step(&mut frame, wait.patience()) {
             Ok(Progress::Done) => break,
             Ok(Progress::Blocked) => false,
             Ok(Progress::Interrupted) => true,
-            Err(error) => return Err(wait::stopped(connection, Operation::Send).unwrap_or(error)),
+            Err(error) => return Err(not_sent(connection, error)),
         };
         if let Err(reason) = wait.for_room(interrupted) {
             let limit = connection.options().send_queue_limit;
             return if connection.signals().is_dropped() { Err(reason) } else { turn.give_up(frame, reason, limit) };
         }
     }
-    turn.end(frame);
+    drop(frame);
+    turn.end(beginning);
     Ok(())
+}
+
+/// Why a send has failed: if the handle was closed meanwhile, that explains the rest.
+#[cold]
+fn not_sent(connection: &Connection, error: Error) -> Error {
+    wait::stopped(connection, Operation::Send).unwrap_or(error)
 }
 
 /// Has a connection that was just opened looked after.

@@ -59,6 +59,15 @@ impl<'c> Wait<'c> {
         }
     }
 
+    /// Something has happened, but not what is waited for: is there still time, and does anybody want this to stop?
+    pub(super) fn look(&mut self) -> Result<()> {
+        self.check(false)?;
+        if self.deadline.is_some() {
+            self.remaining()?;
+        }
+        Ok(())
+    }
+
     /// Waits for something to receive, and meanwhile keeps the connection alive and sends what others have left.
     pub(super) fn for_bytes(&mut self, half: &mut ReceiveHalf, interrupted: bool) -> Result<()> {
         self.check(interrupted)?;
