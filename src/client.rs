@@ -66,15 +66,15 @@ enum Outcome {
 impl Request {
     /// Makes a request. No I/O; 12005, 12006, or 50 for `wss` where TLS is not built.
     pub fn connect(session: &Session, url: &str) -> Result<Arc<Request>> {
-        Request::new(session, url, true)
+        Request::new(session, url, None)
     }
 
-    /// Makes a request that will be given a connected socket with [`Request::give`]; the URL only says what is asked of whom.
-    pub fn over_stream(session: &Session, url: &str) -> Result<Arc<Request>> {
-        Request::new(session, url, false)
+    /// Makes a request that speaks over a connected socket; the URL only says what is asked of whom.
+    pub fn over_stream(session: &Session, url: &str, stream: Stream) -> Result<Arc<Request>> {
+        Request::new(session, url, Some(stream))
     }
 
-    fn new(session: &Session, url: &str, dials: bool) -> Result<Arc<Request>> {
+    fn new(session: &Session, url: &str, stream: Option<Stream>) -> Result<Arc<Request>> {
         let url = Url::parse(url)?;
         if url.is_secure() {
             return Err(Error::new(Status::NotSupported, "wss is not built yet"));
@@ -83,16 +83,11 @@ impl Request {
             url,
             options: Mutex::new(session.options()),
             headers: Mutex::default(),
-            state: Mutex::new(State::Fresh),
+            dials: stream.is_none(),
+            state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
             sign: StopSign::default(),
-            dials,
             may_start_threads: session.may_start_threads(),
         }))
-    }
-
-    /// The socket of a request that was made by [`Request::over_stream`]; once, before anything else.
-    pub fn give(&self, stream: Stream) {
-        *lock(&self.state) = State::Connected(stream);
     }
 
     /// The options as they are now.

@@ -1,15 +1,17 @@
 //! The library itself, errors, and what every kind of handle has.
 
 use std::ffi::{c_char, c_void};
+use std::time::Duration;
 
 use super::numbers::ws_operation_numbers as operations;
 use super::numbers::ws_operation_numbers::*;
-use super::numbers::{WS_VERSION_MAJOR, WS_VERSION_MINOR, WS_VERSION_PATCH};
+use super::numbers::{WS_VERSION_MAJOR, WS_VERSION_MINOR, WS_VERSION_PATCH, WS_WAIT_FOREVER};
 use super::pointer::{self, OutStruct};
 use super::types::{ws_callback, ws_error_info, ws_handle, ws_log_callback, ws_operation, ws_status};
 use super::{boundary, not_built};
 use crate::connection::Operation;
-use crate::driver::blocking::Task;
+use crate::driver::blocking::{self, Task};
+use crate::driver::{caretaker, clock};
 use crate::error::{Error, Status};
 use crate::handle::{self, Notify, Object, Ticket};
 
@@ -102,18 +104,31 @@ pub unsafe extern "C" fn ws_set_log(level: i32, callback: ws_log_callback, conte
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends the library's own threads, before a program unloads it or ends.
+/// Ends the library's own threads, before a program unloads it or ends.
+///
+/// They are the one that looks after connections on which nobody waits, and those that look host names up. Call it when no thread
+/// is in a call of the library; handles may be open, but their connections are not looked after any more. Called again, it has nothing to
+/// do. The library goes on working: what is opened later starts threads again.
 ///
 /// @param timeout_ms How long to wait for them, in milliseconds; WS_WAIT_FOREVER = without limit.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED.
+/// @return WS_OK: there are no threads of the library;
+///         WS_ERROR_TIMEOUT: one has not ended in time: a look-up ends when the system's resolver gives up. Call it again.
 ///
 /// Any thread but the library's own. Waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_cleanup(timeout_ms: u32) -> ws_status {
     boundary::query(|| {
-        let _arguments = timeout_ms;
-        Err(not_built("ws_cleanup"))
+        let timeout = if timeout_ms == WS_WAIT_FOREVER { Duration::MAX } else { Duration::from_millis(timeout_ms.into()) };
+        let start = clock::now();
+        let late = |what| Err(Error::new(Status::Timeout, format!("{what} has not ended within {timeout_ms} ms")));
+        if !caretaker::end(timeout) {
+            return late("the thread that looks after connections");
+        }
+        if !blocking::end_look_ups(timeout.saturating_sub(clock::now() - start)) {
+            return late("a look-up of a host name");
+        }
+        Ok(())
     })
 }
 

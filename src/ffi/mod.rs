@@ -25,6 +25,7 @@ pub mod types;
 pub mod websocket;
 
 mod boundary;
+mod descriptor;
 mod pointer;
 
 use crate::error::{Error, Status};

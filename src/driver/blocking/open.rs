@@ -4,7 +4,7 @@
 //! answer means.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::stop::{Deadline, Stay, sleep};
@@ -13,6 +13,7 @@ use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Body, Limits, ResponseHead};
 use crate::options::Options;
+use crate::process::Process;
 use crate::protocol::Url;
 use crate::transport::dial::{self, Attempt};
 use crate::transport::{Interest, Stream, Wake, Woken, wait};
@@ -108,6 +109,41 @@ fn addresses(opening: Opening<'_>, whole: Deadline) -> Result<Vec<SocketAddr>> {
 
 type Found = std::io::Result<Vec<SocketAddr>>;
 
+/// Threads that look a name up; those of a former process are not counted.
+static LOOK_UPS: Mutex<Option<(Process, u32)>> = Mutex::new(None);
+static LOOK_UP_ENDED: Condvar = Condvar::new();
+
+/// Waits until no thread looks a name up; false if one still does after `timeout`: the system's resolver cannot be stopped.
+pub fn end_look_ups(timeout: Duration) -> bool {
+    let look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_busy = |look_ups: &mut Option<(Process, u32)>| look_ups.is_some_and(|(process, count)| process == Process::current() && count > 0);
+    let waited = LOOK_UP_ENDED.wait_timeout_while(look_ups, timeout, is_busy);
+    !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+}
+
+/// A thread that looks a name up, until it is dropped.
+struct LookUp;
+
+impl LookUp {
+    fn begin() -> LookUp {
+        let mut look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = Process::current();
+        let count = look_ups.filter(|(process, _)| *process == own).map_or(0, |(_, count)| count);
+        *look_ups = Some((own, count + 1));
+        LookUp
+    }
+}
+
+impl Drop for LookUp {
+    fn drop(&mut self) {
+        let mut look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = &mut *look_ups {
+            *count -= 1;
+        }
+        LOOK_UP_ENDED.notify_all();
+    }
+}
+
 /// Looks the name up on a thread of its own: the system's resolver has no deadline and cannot be stopped.
 fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
     let (host, port) = (opening.url.host().to_owned(), opening.url.port());
@@ -115,12 +151,14 @@ fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
     let result: Arc<Mutex<Option<Found>>> = Arc::default();
     let bell = Wake::of_this_thread().map_err(|error| Error::from_io(Status::Internal, "no descriptor to be woken by", &error))?;
     let theirs = Arc::clone(&result);
+    let look_up = LookUp::begin();
     std::thread::Builder::new()
         .name("ws101-resolve".to_owned())
         .spawn(move || {
             let found = dial::resolve(&host, port);
             *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
             bell.ring();
+            drop(look_up);
         })
         .map_err(|error| Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error))?;
     let taken: Mutex<Option<Found>> = Mutex::default();
