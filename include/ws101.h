@@ -486,24 +486,38 @@ WS_API ws_status ws_query_error(ws_handle any, ws_error_info *info) WS_NOEXCEPT;
 typedef void (*ws_log_callback)(int32_t level, const char *line, void *context);
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends the library's log to a callback. Payloads and secrets are never logged.
+ * Sends the library's log to a callback. It is off by default and costs nothing then.
+ *
+ * 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
+ * with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
+ * their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
+ * names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
+ * credentials are never logged.
  *
  * @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
- * @param callback Called on the thread that has something to say, one call at a time. NULL = the log is off.
+ * @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may
+ *                 call the library, which logs nothing meanwhile. The line lives until it returns. It must not throw or longjmp.
+ *                 NULL = the log is off.
  * @param context  Given to the callback; never followed.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such level.
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: there is no such level;
+ *         WS_ERROR_NOT_SUPPORTED: in a program in Rust that has set a logger of its own, which gets these lines then.
  *
- * Any thread. Does not wait.
+ * Any thread. Does not wait; a call of the former callback may still be under way.
  */
 WS_API ws_status ws_set_log(int32_t level, ws_log_callback callback, void *context) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends the library's own threads, before a program unloads it or ends.
+ * Ends the library's own threads, before a program unloads it or ends.
+ *
+ * They are the one that looks after connections on which nobody waits, and those that look host names up. Call it when no thread
+ * is in a call of the library; handles may be open, but their connections are not looked after any more. Called again, it has nothing to
+ * do. The library goes on working: what is opened later starts threads again.
  *
  * @param timeout_ms How long to wait for them, in milliseconds; WS_WAIT_FOREVER = without limit.
  *
- * @return WS_ERROR_NOT_SUPPORTED.
+ * @return WS_OK: there are no threads of the library;
+ *         WS_ERROR_TIMEOUT: one has not ended in time: a look-up ends when the system's resolver gives up. Call it again.
  *
  * Any thread but the library's own. Waits.
  */
@@ -885,16 +899,21 @@ WS_API ws_status ws_drain(ws_handle listener, uint16_t close_status, uint32_t sp
                           uint32_t deadline_ms) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a request that speaks over a stream socket which is connected already.
+ * Makes a request that speaks over a stream socket which is connected already: one of a proxy or a tunnel, or of a socket pair.
+ *
+ * There is one attempt over it: after a handshake that failed, was refused or was cancelled, the request cannot make another.
  *
  * @param session    The session.
- * @param descriptor The socket; the library owns it from WS_OK on, and closes it.
+ * @param descriptor A connected stream socket, TCP or Unix; the library owns it from WS_OK on, makes it close-on-exec and closes it. Its
+ *                   number may be used again at once.
  * @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved.
- * @param request    OUT: the request, as of ws_connect.
+ * @param request    OUT: the request, as of ws_connect. Addresses of a Unix socket are empty texts.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: url or request is NULL, url is not UTF-8, or descriptor is negative;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: url or request is NULL, url is not UTF-8, or descriptor is not as above;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+ *         WS_ERROR_INVALID_URL; WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_NOT_SUPPORTED: as for ws_connect;
+ *         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait.
  */
@@ -902,15 +921,16 @@ WS_API ws_status ws_connect_descriptor(ws_handle session, int64_t descriptor, co
                                        ws_handle *request) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a server's request of a stream socket which was accepted already.
+ * Makes a server's request of a stream socket which was accepted already. No path is refused, and no limit of a listener counts it.
  *
  * @param session    The session.
- * @param descriptor The socket; the library owns it from WS_OK on, and closes it.
- * @param request    OUT: the request, as of ws_accept.
+ * @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on.
+ * @param request    OUT: the request, as of ws_accept. Addresses of a Unix socket are empty texts.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is negative;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is not as for ws_connect_descriptor;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+ *         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait.
  */

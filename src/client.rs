@@ -109,6 +109,11 @@ impl Request {
         self.url.to_string()
     }
 
+    /// The URL as the log may show it: a query often has a secret in it.
+    fn name(&self) -> String {
+        format!("ws://{}{}", self.url.authority(), self.url.path())
+    }
+
     /// Adds a header to the next handshake; 12153 if it is none, or the handshake's own.
     pub fn add_header(&self, name: &str, value: &[u8]) -> Result<()> {
         if is_reserved_header(name) {
@@ -177,9 +182,16 @@ impl Request {
         };
         let handshake = ClientHandshake::new(Key::from_nonce(entropy::nonce()?), &offer)?;
         let request = write_request("GET", self.url.target(), handshake.request_headers());
+        let who = self.name();
+        log::debug!("{who}: asking, with {}", handshake.request_headers().names());
         let opening = blocking::Opening { url: &self.url, options: &options, stay, may_start_threads: self.may_start_threads };
         let reply = blocking::open(opening, stream, request)?;
         let verdict = handshake.judge(reply.head.status, reply.head.minor_version, &reply.head.headers);
+        log::debug!("{who}: answered with {}", reply.head.headers.names());
+        match &verdict {
+            Ok(_) => log::info!("{who}: upgraded"),
+            Err(refusal) => log::info!("{who}: answered {}: {}", reply.head.status, Error::from(refusal.clone())),
+        }
         let subprotocol = verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
         Ok(Answer {
             status: reply.head.status,

@@ -82,6 +82,7 @@ impl Listener {
         let options = self.options();
         let enter = || self.doorway.begin_handshake(options.max_handshakes);
         let (stream, handshaking) = blocking::accept(&self.sockets, &options, &stay, enter)?;
+        log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
         let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)) };
         Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads))
     }
@@ -261,6 +262,7 @@ impl Request {
             let reason = format!("the path {path} is not served here");
             return Err(ServerRefusal { status: 404, headers: plain_headers(), reason });
         }
+        log::debug!("{}: {} {path}, with {}", self.remote_address, head.method, head.headers.names());
         let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins };
         let acceptance = match judge_request(&head.method, &head.target, head.minor_version, &head.headers, &policy) {
             Verdict::NotWebSocket => None,
@@ -297,6 +299,7 @@ impl Request {
             return error;
         }
         let status = refusal.status;
+        log::info!("{}: refused, {status}: {}", self.remote_address, refusal.reason);
         let message = format!("the request was answered {status} {}: {}", reason_phrase(status), refusal.reason);
         Error::new(Status::UpgradeRefused, message).in_phase(Phase::Http).with_http_status(status)
     }
@@ -325,6 +328,7 @@ impl Request {
         let connection = Arc::new(Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?);
         blocking::adopt(&connection, self.may_start_threads);
         *lock(&self.seat) = seat;
+        log::info!("{}: upgraded", self.remote_address);
         Ok(connection)
     }
 
@@ -351,7 +355,9 @@ impl Request {
         let answer = write_response(http_status, &headers, body);
         let sent = blocking::respond(&stream, &self.options(), &stay, answer, false);
         self.end("the request was answered already");
-        sent
+        sent?;
+        log::info!("{}: answered {http_status}", self.remote_address);
+        Ok(())
     }
 
     fn take_ready(&self) -> Result<(Stream, Vec<u8>)> {

@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn only_a_connected_stream_socket_is_taken() {
         assert!([-1, i64::MIN, i64::from(i32::MAX) + 1].iter().all(|&number| Given::new(number).is_err()));
-        assert_eq!(Given::new(i32::MAX.into()).unwrap().share(true).unwrap_err().to_string(), format!("descriptor {} is not open", i32::MAX));
+        assert_eq!(
+            Given::new(i32::MAX.into()).unwrap().share(true).unwrap_err().to_string(),
+            format!("descriptor {} is not open", i32::MAX)
+        );
         assert_eq!(problem(&std::fs::File::open("/dev/null").unwrap()), "is no socket");
         assert_eq!(problem(&UdpSocket::bind("127.0.0.1:0").unwrap()), "is no stream socket");
         assert_eq!(problem(&TcpListener::bind("127.0.0.1:0").unwrap()), "is not connected");

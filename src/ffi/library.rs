@@ -8,7 +8,7 @@ use super::numbers::ws_operation_numbers::*;
 use super::numbers::{WS_VERSION_MAJOR, WS_VERSION_MINOR, WS_VERSION_PATCH, WS_WAIT_FOREVER};
 use super::pointer::{self, OutStruct};
 use super::types::{ws_callback, ws_error_info, ws_handle, ws_log_callback, ws_operation, ws_status};
-use super::{boundary, not_built};
+use super::{boundary, log_hook};
 use crate::connection::Operation;
 use crate::driver::blocking::{self, Task};
 use crate::driver::{caretaker, clock};
@@ -84,24 +84,27 @@ pub unsafe extern "C" fn ws_query_error(any: ws_handle, info: *mut ws_error_info
 /// The size of the first version.
 const SMALLEST_ERROR_INFO: usize = size_of::<ws_error_info>();
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends the library's log to a callback. Payloads and secrets are never logged.
+/// Sends the library's log to a callback. It is off by default and costs nothing then.
+///
+/// 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
+/// with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
+/// their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
+/// names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
+/// credentials are never logged.
 ///
 /// @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
-/// @param callback Called on the thread that has something to say, one call at a time. NULL = the log is off.
+/// @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may
+///                 call the library, which logs nothing meanwhile. The line lives until it returns. It must not throw or longjmp.
+///                 NULL = the log is off.
 /// @param context  Given to the callback; never followed.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such level.
+/// @return WS_OK; WS_ERROR_INVALID_PARAMETER: there is no such level;
+///         WS_ERROR_NOT_SUPPORTED: in a program in Rust that has set a logger of its own, which gets these lines then.
 ///
-/// Any thread. Does not wait.
+/// Any thread. Does not wait; a call of the former callback may still be under way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_set_log(level: i32, callback: ws_log_callback, context: *mut c_void) -> ws_status {
-    boundary::query(|| {
-        let _arguments = (callback, context);
-        if !(0..=5).contains(&level) {
-            return Err(Error::new(Status::InvalidParameter, format!("level {level} is not 0 to 5")));
-        }
-        Err(not_built("ws_set_log"))
-    })
+    boundary::query(|| log_hook::set(level, callback, context))
 }
 
 /// Ends the library's own threads, before a program unloads it or ends.

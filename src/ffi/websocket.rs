@@ -9,7 +9,7 @@ use super::numbers::{WS_SEND_NOTIFY, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
 use super::pointer::{self, Out, OutBytes, Parts};
 use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
 use super::{boundary, not_built};
-use crate::connection::{Outgoing, Received};
+use crate::connection::{Connection, Outgoing, Received};
 use crate::driver::blocking::{self, WholeMessage};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Ticket};
@@ -59,6 +59,14 @@ fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
 }
 
+/// Writes the status of the peer's close frame to the log; its reason is the peer's text, and stays out.
+fn tell_peer_close(websocket: ws_handle, connection: &Connection) {
+    if let (true, Ok((status, _))) = (log::log_enabled!(log::Level::Debug), connection.peer_close()) {
+        let answered = if connection.close_state() & 1 == 1 { "a close frame was sent" } else { "none was sent" };
+        log::debug!("websocket {websocket:#x}: close frame {status} received, {answered}");
+    }
+}
+
 /// Receives the next piece of a message, or the peer's close frame.
 ///
 /// Returns as soon as something is there: at most one frame's payload, up to length bytes; it never waits to fill the buffer. The
@@ -99,7 +107,10 @@ pub unsafe extern "C" fn ws_receive(
         let entry = find(websocket)?;
         let (count, number) = match blocking::receive(entry.websocket()?, buffer)? {
             Received::Piece(piece) => (piece.length, type_of_piece(piece)),
-            Received::Close => (0, WS_CLOSE_FRAME as ws_buffer_type),
+            Received::Close => {
+                tell_peer_close(websocket, entry.websocket()?);
+                (0, WS_CLOSE_FRAME as ws_buffer_type)
+            }
         };
         received.write(count);
         buffer_type.write(number);
@@ -165,7 +176,10 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::close(entry.websocket()?, frame)
+        log::debug!("websocket {websocket:#x}: closing with {status}");
+        blocking::close(entry.websocket()?, frame)?;
+        tell_peer_close(websocket, entry.websocket()?);
+        Ok(())
     })
 }
 
@@ -190,7 +204,9 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::shutdown(entry.websocket()?, frame)
+        blocking::shutdown(entry.websocket()?, frame)?;
+        log::debug!("websocket {websocket:#x}: close frame {status} sent");
+        Ok(())
     })
 }
 
@@ -263,7 +279,10 @@ pub unsafe extern "C" fn ws_receive_message(
             WholeMessage::Message(kind, start, count) => {
                 (start.cast(), count, type_of_piece(Piece { kind, length: count, ends_message: true }))
             }
-            WholeMessage::Close => (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type),
+            WholeMessage::Close => {
+                tell_peer_close(websocket, entry.websocket()?);
+                (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type)
+            }
         };
         data.write(start);
         length.write(count);

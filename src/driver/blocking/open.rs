@@ -116,7 +116,8 @@ static LOOK_UP_ENDED: Condvar = Condvar::new();
 /// Waits until no thread looks a name up; false if one still does after `timeout`: the system's resolver cannot be stopped.
 pub fn end_look_ups(timeout: Duration) -> bool {
     let look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_busy = |look_ups: &mut Option<(Process, u32)>| look_ups.is_some_and(|(process, count)| process == Process::current() && count > 0);
+    let is_busy =
+        |look_ups: &mut Option<(Process, u32)>| look_ups.is_some_and(|(process, count)| process == Process::current() && count > 0);
     let waited = LOOK_UP_ENDED.wait_timeout_while(look_ups, timeout, is_busy);
     !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
 }
@@ -187,10 +188,14 @@ fn connect(opening: Opening<'_>, addresses: &[SocketAddr], whole: Deadline) -> R
         let left = (addresses.len() - index) as u32;
         let fair = whole.remaining()?.map(|remaining| remaining / left);
         match attempt(opening, address, fair, whole) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                log::debug!("{address}: connected");
+                return Ok(stream);
+            }
             Err(AttemptError::Stopped(error)) => return Err(error),
             Err(AttemptError::Failed(error)) => {
                 let time = (clock::now() - start).as_secs_f64() * 1e3;
+                log::debug!("{address}: {error} after {time:.1} ms");
                 tried.push(format!("{address}: {error} after {time:.1} ms"));
                 last = Some(error);
             }
