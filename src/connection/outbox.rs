@@ -36,7 +36,7 @@ pub struct Outbox {
     round_trips: Option<Box<RoundTrips>>,
     /// What waits to be written; most of the time nothing does.
     pending: Option<Box<Pending>>,
-    /// How it ended, or is about to; most connections are open most of the time.
+    /// How it ended, or is about to, and that it once was full; most connections are open and flow most of the time.
     end: Option<Box<End>>,
 }
 
@@ -56,6 +56,8 @@ struct End {
     /// Why nothing can be sent any more.
     send_failure: Option<Error>,
     closing: Closing,
+    /// The most bytes that ever waited.
+    queue_high_water: usize,
 }
 
 /// How far `ws_close` has come.
@@ -103,15 +105,27 @@ impl Outbox {
         self.turn.is_some()
     }
 
-    /// Whether a thread is writing, or waits to.
+    /// Whether a thread is writing, or may wait to: behind the rest of another's frame it waits for the socket, not for the turn.
     pub(super) fn is_sending(&self) -> bool {
-        self.turn.is_none() || self.waiting > 0
+        self.turn.is_none() || self.waiting > 0 || self.has_work()
     }
 
     /// Whether something waits to be written.
     #[inline]
     pub(super) fn has_work(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// The rest of a frame goes next.
+    pub(super) fn put_tail(&mut self, rest: Vec<u8>) {
+        let end = self.end.get_or_insert_default();
+        end.queue_high_water = end.queue_high_water.max(rest.len());
+        self.pending().tail = rest;
+    }
+
+    /// The most bytes that ever waited to be written, control frames apart.
+    pub(super) fn queue_high_water(&self) -> usize {
+        self.end.as_ref().map_or(0, |end| end.queue_high_water)
     }
 
     /// Where to put what is to be written.
