@@ -30,7 +30,9 @@
  * exception: WS_ERROR_INSUFFICIENT_BUFFER writes the length that is needed. ws_last_error tells why the last call on this
  * thread failed, in a sentence with the offending value; ws_query_error tells it of a handle, whoever noticed.
  *
- * Checks come in one order: pointers and lengths, the handle, its kind, its state, the rest.
+ * Checks come in one order: pointers and lengths, the handle, its kind, its state, the rest. Each function lists the statuses
+ * that it can return. Not listed are two that any may return: WS_ERROR_INTERNAL for a defect of the library, and, where
+ * WS_OPTION_INTERRUPTIBLE is set, WS_ERROR_INTERRUPTED of any that waits.
  *
  * Handles. A session makes requests and listeners; a request becomes a websocket. A handle is a number, not an address, and
  * any number is safe to pass: a closed, invented or zero handle is WS_ERROR_INVALID_HANDLE, one of another kind
@@ -297,8 +299,8 @@ WS_API ws_status ws_open(const char *user_agent, uint32_t flags, ws_handle *sess
  * ws_complete_upgrade.
  *
  * @param session The session.
- * @param url     "ws://host[:port][/path][?query]" or "wss://…", in UTF-8; copied. IPv6 addresses in brackets. The default ports
- *                are 80 and 443. User names and fragments are refused.
+ * @param url     "ws://host:port/path?query" or "wss://…", in UTF-8; copied. Only the host is needed; an IPv6 address is in
+ *                brackets; the default ports are 80 and 443. User names and fragments are refused.
  * @param request OUT: the request; close it with ws_close_handle, at the earliest after ws_complete_upgrade.
  *
  * @return WS_OK;
@@ -314,9 +316,9 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
 /**
  * Makes the WebSocket of a request.
  *
- * Client: connects, asks for the upgrade and checks the answer (what ws_handshake does, unless it was called before). A refusal
- * leaves the request usable: ws_query_response, ws_query_header and ws_read_body tell more, and another attempt is allowed.
- * Server: reads the request if ws_handshake did not, applies the options' policy, and sends the 101.
+ * Does what ws_handshake does, unless it was called before; then, client: checks the answer; server: sends the 101. A refusal
+ * leaves a client's request usable: ws_query_response, ws_query_header and ws_read_body tell more, and ws_handshake makes
+ * another attempt.
  *
  * @param request   The request; it may be closed afterwards without harm to the websocket.
  * @param websocket OUT: the open connection; close it with ws_close_handle.
@@ -324,8 +326,9 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: websocket is NULL;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
- *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already;
- *         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, the policy refused and the peer was told why;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, another thread is doing it, or (server) it does not
+ *         ask for a WebSocket;
+ *         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
  *         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
@@ -525,18 +528,20 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
  * =================================================================================================================== */
 
 /**
- * Does the I/O of the handshake without deciding it.
+ * Does the I/O of the handshake, and leaves the decision to the program.
  *
  * Client: connects, sends the request and reads the head of the answer; whatever its status, this is WS_OK. Server: reads the head
- * of the request, on the calling thread, so that a slow client never holds up ws_accept. Then look at headers and options, and call
- * ws_complete_upgrade, now or later, from any thread, or refuse with ws_respond or by closing.
+ * of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+ * refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
+ * thread, or refuse with ws_respond or by closing.
  *
  * @param request The request.
  *
  * @return WS_OK;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
- *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already;
- *         WS_ERROR_INVALID_SERVER_RESPONSE: the peer does not speak HTTP/1.1;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
+ *         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
+ *         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
  *         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
  *
@@ -547,15 +552,16 @@ WS_API ws_status ws_handshake(ws_handle request) WS_NOEXCEPT;
 /**
  * Adds a header: of a client to the request, of a server to the answer (the 101, or ws_respond's).
  *
- * @param request The request, before its handshake (client) or its answer (server).
- * @param name    A token. The names that the upgrade itself needs (Host, Upgrade, Connection, Sec-WebSocket-*) are refused;
- *                sub-protocols are set by WS_OPTION_SUBPROTOCOLS.
+ * @param request The request. What is added after its handshake (client) or its answer (server) is not sent.
+ * @param name    A token. The names that belong to the upgrade or to the connection are refused (Sec-WebSocket-*, Upgrade,
+ *                Connection, Content-Length and their kin); sub-protocols are set by WS_OPTION_SUBPROTOCOLS. A client may set
+ *                Host, once.
  * @param value   Any text without CR, LF and NUL; copied.
  *
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: name or value is NULL, or name is not UTF-8;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
- *         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_INVALID_HEADER: a refused name, or a refused character.
+ *         WS_ERROR_INVALID_HEADER: a refused name, or a refused character.
  *
  * Any thread. Does not wait. As WinHttpAddRequestHeaders.
  */
@@ -764,9 +770,10 @@ WS_API ws_status ws_query_close_status(ws_handle websocket, uint16_t *status, vo
 /* ===================================================================================================================
  *  7. Servers
  *
- *  A listener gives requests; each is upgraded by ws_complete_upgrade or refused by ws_respond. The library refuses by itself:
- *  a path that is not listened to (404), another version of the protocol (426), an Origin of another host (403, unless
- *  WS_OPTION_ORIGINS allows it).
+ *  A listener gives requests; each is upgraded by ws_complete_upgrade or answered by ws_respond. The library refuses by itself,
+ *  with a page that says why: a path that is not listened to (404), another version of the protocol (426), an upgrade that breaks
+ *  the rules (400, 405, 431), an Origin of another host (403, unless WS_OPTION_ORIGINS allows it). A request that does not ask
+ *  for a WebSocket (WS_OPTION_IS_WEBSOCKET) is left to the program.
  * =================================================================================================================== */
 
 /**
@@ -807,7 +814,8 @@ WS_API ws_status ws_accept(ws_handle listener, ws_handle *request) WS_NOEXCEPT;
 /**
  * Answers a request with something else than a WebSocket: an error, or a page. The connection ends with it.
  *
- * Headers are added by ws_add_header before; Content-Length and Connection: close come from the library.
+ * Reads the request first if ws_handshake did not. Headers are added by ws_add_header before; Content-Length and
+ * Connection: close come from the library.
  *
  * @param request      A server's request that was not upgraded or answered.
  * @param http_status  200-599.
@@ -819,9 +827,9 @@ WS_API ws_status ws_accept(ws_handle listener, ws_handle *request) WS_NOEXCEPT;
  *         WS_ERROR_INVALID_PARAMETER: http_status is not as above, body is NULL with a length, or content_type is not UTF-8;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a server;
  *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already; WS_ERROR_INVALID_HEADER: content_type;
- *         WS_ERROR_TIMEOUT, WS_ERROR_CONNECTION, WS_ERROR_CANCELLED.
+ *         WS_ERROR_UPGRADE_REFUSED: as ws_handshake; WS_ERROR_TIMEOUT, WS_ERROR_CONNECTION, WS_ERROR_CANCELLED.
  *
- * Any thread. Waits until the answer is taken, up to WS_OPTION_SEND_TIMEOUT.
+ * Any thread. Waits, up to WS_OPTION_HANDSHAKE_TIMEOUT.
  */
 WS_API ws_status ws_respond(ws_handle request, uint16_t http_status, const char *content_type, const void *body,
                             size_t length) WS_NOEXCEPT;
@@ -989,7 +997,7 @@ enum {
     WS_OPTION_METHOD = 13035,
     /** Text, query. Of the request line: path and query. Server's request after its handshake. */
     WS_OPTION_TARGET = 13036,
-    /** Text, query. "127.0.0.1:8000", "[::1]:8000". Request once it is connected, websocket, listener. */
+    /** Text, query. "127.0.0.1:8000"; IPv6 in brackets. Request once it is connected, websocket, listener. */
     WS_OPTION_LOCAL_ADDRESS = 13037,
     /** Text, query. Likewise, of the peer. Request once it is connected, websocket. */
     WS_OPTION_REMOTE_ADDRESS = 13038,

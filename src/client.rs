@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Agreed, Connection, Upgraded};
-use crate::driver::{blocking, clock, entropy};
+use crate::driver::{self, blocking, entropy};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, write_request};
 use crate::options::{Options, SharedOptions};
@@ -196,7 +196,9 @@ impl Request {
         };
         let agreed = Agreed { url: self.url.to_string(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        Connection::new(Role::Client, upgraded, self.options(), blocking::keys(), clock::now()).map(Arc::new)
+        let connection = Arc::new(Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)?);
+        blocking::adopt(&connection, self.may_start_threads);
+        Ok(connection)
     }
 
     /// Status and headers of the answer; 12019 before there is one.

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client;
 use crate::connection::Connection;
+use crate::driver::caretaker;
 use crate::error::{Error, Result, Status};
 use crate::http::Headers;
+use crate::process::Process;
 use crate::server;
 use crate::server::Listener;
 use crate::session::Session;
@@ -100,7 +102,10 @@ impl Object {
             Object::Session(_) => {}
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
-            Object::WebSocket(connection) => connection.drop_connection(),
+            Object::WebSocket(connection) => {
+                connection.drop_connection();
+                caretaker::let_go();
+            }
             Object::Listener(listener) => listener.close(),
         }
     }
@@ -130,6 +135,8 @@ struct Record {
 pub struct Entry {
     /// What the handle stands for.
     pub object: Object,
+    /// Whose it is: a child has copies of its parent's handles, and must leave them alone.
+    process: Process,
     /// Held for a copy in or out, never across a call.
     record: Mutex<Record>,
 }
@@ -217,13 +224,17 @@ static TABLE: Table<Arc<Entry>> = Table::new();
 /// Gives an object a handle.
 pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
     let kind = object.kind() as u8;
-    TABLE.insert(kind, Arc::new(Entry { object, record: Mutex::new(Record { notify, ..Record::default() }) }))
+    TABLE.insert(kind, Arc::new(Entry { object, process: Process::current(), record: Mutex::new(Record { notify, ..Record::default() }) }))
 }
 
-/// What an open handle of any kind stands for; 6 if it is stale, closed, invented or zero.
+/// What an open handle of any kind stands for; 6 if it is stale, closed, invented or zero, 13005 if it is the parent's.
 #[inline]
 pub fn find(ticket: Ticket) -> Result<Arc<Entry>> {
-    TABLE.get(ticket).ok_or_else(|| not_open(ticket))
+    match TABLE.get(ticket) {
+        Some(entry) if entry.process == Process::current() => Ok(entry),
+        Some(_) => Err(forked()),
+        None => Err(not_open(ticket)),
+    }
 }
 
 /// What an open handle of this kind stands for; 6 as [`find`], 12018 if it is open and of another kind.
@@ -237,13 +248,21 @@ pub fn find_kind(ticket: Ticket, kind: Kind) -> Result<Arc<Entry>> {
 /// Closes a handle: its ticket is stale at once, and every call that waits on its object ends with 12017.
 pub fn close(ticket: Ticket) -> Result<()> {
     let entry = TABLE.remove(ticket).ok_or_else(|| not_open(ticket))?;
-    entry.object.close();
+    // In a child only the copy of the descriptor goes: to end the connection would end the parent's.
+    if entry.process == Process::current() {
+        entry.object.close();
+    }
     Ok(())
 }
 
 /// How many handles are open.
 pub fn live_count() -> usize {
     TABLE.live_count()
+}
+
+#[cold]
+fn forked() -> Error {
+    Error::new(Status::Forked, "the handle was made before fork() and belongs to the parent process")
 }
 
 #[cold]
@@ -265,6 +284,12 @@ mod tests {
 
     fn session() -> Object {
         Object::Session(Session::open(None, false))
+    }
+
+    #[test]
+    fn an_entry_takes_no_more_than_80_bytes() {
+        // Every idle connection owns one. On 32-bit machines it is smaller.
+        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
     }
 
     #[test]

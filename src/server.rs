@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Agreed, Connection, Upgraded};
-use crate::driver::{blocking, clock};
+use crate::driver::{self, blocking};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, RequestHead, reason_phrase, write_response};
 use crate::options::{Options, SharedOptions};
@@ -24,6 +24,7 @@ pub struct Listener {
     sockets: ListenSockets,
     options: Mutex<SharedOptions>,
     sign: blocking::StopSign,
+    may_start_threads: bool,
 }
 
 impl Listener {
@@ -39,7 +40,13 @@ impl Listener {
             Error::from_io(status, format!("cannot listen on {}", url.authority()), &error).in_phase(Phase::Connect)
         })?;
         let url = url.with_port(sockets.port());
-        Ok(Arc::new(Listener { url, sockets, options: Mutex::new(session.options()), sign: blocking::StopSign::default() }))
+        Ok(Arc::new(Listener {
+            url,
+            sockets,
+            options: Mutex::new(session.options()),
+            sign: blocking::StopSign::default(),
+            may_start_threads: session.may_start_threads(),
+        }))
     }
 
     /// The options as they are now.
@@ -76,6 +83,7 @@ impl Listener {
             state: Mutex::new(State::Fresh(stream)),
             head: Mutex::default(),
             sign: blocking::StopSign::default(),
+            may_start_threads: self.may_start_threads,
         }))
     }
 
@@ -104,6 +112,7 @@ pub struct Request {
     /// Kept for queries after the answer.
     head: Mutex<Option<Head>>,
     sign: blocking::StopSign,
+    may_start_threads: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -234,7 +243,9 @@ impl Request {
         let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
         let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        Connection::new(Role::Server, upgraded, options, blocking::keys(), clock::now()).map(Arc::new)
+        let connection = Arc::new(Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?);
+        blocking::adopt(&connection, self.may_start_threads);
+        Ok(connection)
     }
 
     /// Answers with something other than a WebSocket, with `Content-Length` and `Connection: close`.

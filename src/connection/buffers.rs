@@ -45,7 +45,10 @@ impl Buffer {
     /// Gives it back to the thread, which need not be the one it came from.
     pub fn give_back(self, kind: Use) {
         // A thread that is ending keeps nothing.
-        let _ = SPARE.try_with(|spare| spare[kind as usize].set(Some(self.bytes)));
+        let _ = SPARE.try_with(|spare| {
+            let kept = spare[kind as usize].take().filter(|kept| kept.len() > self.bytes.len());
+            spare[kind as usize].set(Some(kept.unwrap_or(self.bytes)));
+        });
     }
 
     /// The bytes in the queue.

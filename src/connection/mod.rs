@@ -3,31 +3,47 @@
 //! In scope: the receive half, the writer turn with its outbox, and the closing handshake, each as steps that say what they did or that they
 //! are blocked. Out of scope: who waits for how long (`driver`), and the upgrade (`client`, `server`).
 //!
-//! **Lock order**: `receive` before `outbox`; `options` and `outbox` are never held together with anything below them. No lock is held across a system call.
+//! **Lock order**: `receive`, then `options`; `outbox` is taken alone. None is held while somebody receives, sends or waits.
 
+mod alive;
 mod buffers;
+mod claim;
+mod closing;
+mod message;
 pub mod opening;
 mod outbox;
 mod receive;
 mod send;
+mod signals;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use receive::{ReceiveHalf, Received, Step};
-use send::send_error;
-pub use send::{Frame, Progress, Turn};
+pub use alive::RoundTripTimes;
+pub use claim::{Counted, ReceiveClaim};
+pub use closing::CloseSent;
+pub use message::MessageStep;
+pub use receive::{Ahead, ReceiveHalf, Received, Step};
+pub use send::{Beginning, Frame, Outgoing, Progress, Turn};
+pub use signals::{Operation, Signals};
 
-use crate::error::{Error, Phase, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
-use crate::protocol::{CloseFrame, CloseStatus, KeepaliveStep, MaskingKey, Role, Violation};
+use crate::protocol::{MaskingKey, Role};
 use crate::transport::{Bells, Stream};
+use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
 
-/// Where masking keys come from: the CSPRNG of whoever drives the connection.
-pub type Keys = fn() -> MaskingKey;
+/// What a connection needs and does not have of its own: randomness and the time, from whoever drives it.
+#[derive(Debug)]
+pub struct Sources {
+    /// Four bytes that nobody can predict.
+    pub masking_key: fn() -> MaskingKey,
+    /// Monotonic, as a distance from any one instant.
+    pub now: fn() -> Duration,
+}
 
 /// What the upgrade settled.
 #[derive(Clone, Debug, Default)]
@@ -63,9 +79,26 @@ pub struct Connection {
     receive_free: Condvar,
     outbox: Mutex<Outbox>,
     turn_free: Condvar,
-    signals: AtomicU32,
+    signals: Signals,
     bells: Bells,
-    keys: Keys,
+    sources: &'static Sources,
+}
+
+/// What `ws_query_option` tells with `WS_OPTION_STATISTICS`. What a receive under way has received is counted when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Statistics {
+    /// From the peer.
+    pub received: Counted,
+    /// To the peer.
+    pub sent: Counted,
+    /// Of pings that were answered.
+    pub round_trips: RoundTripTimes,
+    /// Since something was last received, as far as somebody looked at the clock.
+    pub idle: Duration,
+    /// Bytes that wait to be sent.
+    pub queued: u64,
+    /// Bytes that this connection owns, its socket apart.
+    pub memory: u64,
 }
 
 /// The options that every call needs, beside the lock of the others.
@@ -77,44 +110,9 @@ struct HotOptions {
     manual_close: AtomicBool,
 }
 
-/// Whose close frame it is that this side has sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CloseSent {
-    /// The one that was just queued.
-    Now,
-    /// An earlier one of the program's.
-    Before,
-    /// The library's own answer to the peer's.
-    ByLibrary,
-}
-
-/// The receive half, unless somebody holds it.
-#[derive(Debug)]
-struct ReceiveSlot {
-    half: Option<Box<ReceiveHalf>>,
-    options_changed: bool,
-    waiting: u32,
-}
-
-/// Why a wait must end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum Signal {
-    /// The handle was closed.
-    Dropped = 1,
-    /// `ws_close` takes the receiving side over.
-    Closing = 2,
-    /// A receive is to be cancelled.
-    CancelReceive = 4,
-    /// Sends are to be cancelled.
-    CancelSend = 8,
-    /// `ws_close` or `ws_shutdown` is to be cancelled.
-    CancelClose = 16,
-}
-
 impl Connection {
     /// A connection right after its upgrade.
-    pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, keys: Keys, now: Duration) -> Result<Connection> {
+    pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, sources: &'static Sources) -> Result<Connection> {
         let Upgraded { stream, agreed, early } = upgraded;
         let half = ReceiveHalf::new(role, &options, early)?;
         Ok(Connection {
@@ -123,13 +121,13 @@ impl Connection {
             agreed: Box::new(agreed),
             hot: HotOptions::new(&options),
             options: Mutex::new(options),
-            receive: Mutex::new(ReceiveSlot { half: Some(Box::new(half)), options_changed: false, waiting: 0 }),
+            receive: Mutex::new(ReceiveSlot::new(half)),
             receive_free: Condvar::new(),
-            outbox: Mutex::new(Outbox::new(now)),
+            outbox: Mutex::new(Outbox::new((sources.now)())),
             turn_free: Condvar::new(),
-            signals: AtomicU32::new(0),
+            signals: Signals::default(),
             bells: Bells::default(),
-            keys,
+            sources,
         })
     }
 
@@ -151,6 +149,17 @@ impl Connection {
     /// Which side this is.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What other threads hold up to those who wait here.
+    #[inline]
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// The bells of the threads that wait here.
+    pub fn bells(&self) -> &Bells {
+        &self.bells
     }
 
     /// The socket, for waiting on it.
@@ -192,10 +201,6 @@ impl Connection {
         duration(self.hot.send_timeout_ms.load(Ordering::Relaxed))
     }
 
-    fn checks_sent_text(&self) -> bool {
-        self.hot.checks_sent_text.load(Ordering::Relaxed)
-    }
-
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         lock(&self.outbox)
     }
@@ -203,77 +208,38 @@ impl Connection {
 
 /// Receiving.
 impl Connection {
-    /// Takes the receive half, if nobody holds it: 4317 for a second receiver, 12017 once the handle is closed.
-    #[inline]
-    pub fn claim_receive(&self) -> Result<ReceiveClaim<'_>> {
-        match self.try_claim() {
-            Some(claim) => Ok(claim),
-            None => Err(Error::new(Status::InvalidOperation, "another thread is receiving")),
-        }
-    }
-
-    /// Takes the receive half as soon as it is free; `None` when `timeout` is over first.
-    pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
-        let mut slot = lock(&self.receive);
-        slot.waiting += 1;
-        let (mut slot, _) =
-            self.receive_free.wait_timeout_while(slot, timeout, |slot| slot.half.is_none()).unwrap_or_else(PoisonError::into_inner);
-        slot.waiting -= 1;
-        self.take_half(&mut slot)
-    }
-
-    #[inline]
-    fn try_claim(&self) -> Option<ReceiveClaim<'_>> {
-        self.take_half(&mut lock(&self.receive))
-    }
-
-    #[inline]
-    fn take_half(&self, slot: &mut ReceiveSlot) -> Option<ReceiveClaim<'_>> {
-        let mut half = slot.half.take()?;
-        if slot.options_changed {
-            slot.options_changed = false;
-            half.set_limits(&self.options());
-        }
-        Some(ReceiveClaim { connection: self, half: Some(half) })
-    }
-
-    /// Whether a thread is in a receive.
-    pub fn is_receiving(&self) -> bool {
-        lock(&self.receive).half.is_none()
-    }
-
-    /// Whether a receive may begin: the failure, or 4317 after the peer's close frame or a close of this side.
-    #[inline]
-    pub fn check_may_receive(&self) -> Result<()> {
+    /// Whether a receive may begin, once it is not sure: the failure, or 4317 after the peer's close frame or a close of this side.
+    fn check_may_receive(&self) -> Result<()> {
         let outbox = self.outbox();
         if let Some(failure) = outbox.failure() {
             return Err(failure.clone());
         }
-        if !outbox.lifecycle.may_receive() {
+        if !outbox.lifecycle.may_receive() && outbox.close_is_told {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the peer has sent its close frame"));
         }
-        if !matches!(outbox.closing, Closing::No) {
+        if !matches!(outbox.closing(), Closing::No) {
             return Err(Error::new(Status::InvalidOperation, "nothing can be received: the connection was closed"));
         }
         Ok(())
     }
+}
 
-    fn answer_ping(&self, payload: &[u8]) {
-        let mut outbox = self.outbox();
-        // After its own close frame a side sends nothing more.
-        if !outbox.lifecycle.has_sent_close() {
-            outbox.controls.put_pong(payload);
-            self.flush_locked(outbox);
-        }
+impl Connection {
+    /// The program is being told of the peer's close frame: no receive is possible after it.
+    pub fn tell_close(&self) {
+        self.outbox().close_is_told = true;
+        self.bar_receives();
     }
 
-    fn receive_close(&self, frame: CloseFrame) {
-        let manual = self.hot.manual_close.load(Ordering::Relaxed);
-        let mut outbox = self.outbox();
-        outbox.receive_close(frame, manual);
-        // RFC 6455 §7.1.1: the server ends the TCP connection first.
-        outbox.ends_when_empty = self.role == Role::Server && outbox.lifecycle.is_closed();
-        self.flush_locked(outbox);
+    /// Later receives must look whether they are possible.
+    fn bar_receives(&self) {
+        lock(&self.receive).is_barred = true;
+    }
+
+    /// Whether there is nothing to look after any more.
+    pub fn is_over(&self) -> bool {
+        let outbox = self.outbox();
+        self.signals.is_dropped() || outbox.failure().is_some() || outbox.lifecycle.is_closed() && !outbox.has_work()
     }
 }
 
@@ -305,12 +271,14 @@ impl Connection {
         }
     }
 
-    /// Waits until the writer turn may be free, for at most `timeout`.
+    /// Waits until the writer turn may be free or somebody wants attention, for at most `timeout`.
     pub fn wait_for_turn(&self, timeout: Duration) {
         let mut outbox = self.outbox();
+        if outbox.is_turn_free() || self.signals.is_dropped() {
+            return;
+        }
         outbox.waiting += 1;
-        let (mut outbox, _) =
-            self.turn_free.wait_timeout_while(outbox, timeout, |outbox| !outbox.is_turn_free()).unwrap_or_else(PoisonError::into_inner);
+        let (mut outbox, _) = self.turn_free.wait_timeout(outbox, timeout).unwrap_or_else(PoisonError::into_inner);
         outbox.waiting -= 1;
     }
 
@@ -325,193 +293,6 @@ impl Connection {
         let outbox = self.outbox();
         !outbox.has_work() && outbox.is_turn_free()
     }
-
-    /// Runs the keep-alive clock: when to look again, or 13009. A ping that is due is left in the outbox.
-    pub fn keep_alive(&self, now: Duration, saw_life: bool) -> Result<Option<Duration>> {
-        let options = self.options();
-        let mut outbox = self.outbox();
-        if saw_life {
-            outbox.keepalive.life(now);
-        }
-        // No clock runs once either side has sent its close frame: nobody would look at the answer.
-        if !outbox.lifecycle.may_send() || outbox.failure().is_some() {
-            return Ok(None);
-        }
-        if !outbox.has_work() {
-            outbox.keepalive.ping_left(now);
-        }
-        match outbox.keepalive.step(now, options.keepalive_interval, options.keepalive_timeout) {
-            KeepaliveStep::Wait(until) => Ok(until),
-            KeepaliveStep::SendPing => {
-                outbox.controls.put_ping(&[]);
-                Ok(Some(now))
-            }
-            KeepaliveStep::PeerLost => {
-                let timeout = options.keepalive_timeout.unwrap_or_default();
-                let message = format!("the peer did not answer a ping within {} ms", timeout.as_millis());
-                Err(Error::new(Status::PeerLost, message).in_phase(Phase::WebSocket).with_close_status(1006))
-            }
-        }
-    }
-}
-
-/// Closing and failing.
-impl Connection {
-    /// Queues this side's close frame, unless one was sent before.
-    pub fn send_close(&self, frame: CloseFrame) -> Result<CloseSent> {
-        let mut outbox = self.outbox();
-        if let Some(failure) = outbox.failure() {
-            return Err(failure.clone());
-        }
-        Ok(match (outbox.put_close(frame), outbox.lifecycle.has_answered()) {
-            (true, _) => CloseSent::Now,
-            (false, true) => CloseSent::ByLibrary,
-            (false, false) => CloseSent::Before,
-        })
-    }
-
-    /// `ws_close` begins: `Some` if it has nothing to do but return this.
-    pub fn begin_close(&self) -> Option<Result<()>> {
-        let mut outbox = self.outbox();
-        match &outbox.closing {
-            Closing::Ended(result) => return Some(result.clone()),
-            Closing::UnderWay => {
-                return Some(Err(Error::new(Status::InvalidOperation, "another thread is closing the connection")));
-            }
-            Closing::No => {}
-        }
-        if let Some(failure) = outbox.failure() {
-            return Some(Err(failure.clone()));
-        }
-        outbox.closing = Closing::UnderWay;
-        drop(outbox);
-        self.raise(Signal::Closing);
-        None
-    }
-
-    /// `ws_close` has ended; later calls return the same. After an error the TCP connection is gone too.
-    pub fn end_close(&self, result: Result<()>) -> Result<()> {
-        self.outbox().closing = Closing::Ended(result.clone());
-        if result.is_err() {
-            self.stream.shut_down();
-        }
-        result
-    }
-
-    /// Whether both close frames were exchanged.
-    pub fn is_closed(&self) -> bool {
-        self.outbox().lifecycle.is_closed()
-    }
-
-    /// A close frame of the peer that the program left unanswered is answered now: nothing more will be sent.
-    pub fn end_sending_when_flushed(&self) {
-        self.outbox().ends_when_empty = true;
-        self.flush();
-    }
-
-    /// Bit 0: a close frame was sent; bit 1: one was received.
-    pub fn close_state(&self) -> u32 {
-        let outbox = self.outbox();
-        u32::from(outbox.lifecycle.has_sent_close()) | u32::from(outbox.lifecycle.received().is_some()) << 1
-    }
-
-    /// The peer's close status and reason, 1005 for a close frame without one; 4317 before it has come.
-    pub fn peer_close(&self) -> Result<(u16, Vec<u8>)> {
-        match self.outbox().lifecycle.received() {
-            Some(frame) => Ok((frame.status(), frame.reason().as_bytes().to_vec())),
-            None => Err(Error::new(Status::InvalidOperation, "the peer has sent no close frame")),
-        }
-    }
-
-    /// The peer takes no more bytes.
-    fn sending_failed(&self, error: &io::Error) -> Error {
-        let error = send_error(error);
-        self.outbox().sending_failed(error.clone());
-        error
-    }
-
-    /// Why the connection failed.
-    pub fn failure(&self) -> Option<Error> {
-        self.outbox().failure().cloned()
-    }
-
-    /// The connection is of no use any more; the first reason is the one that is kept.
-    pub fn fail(&self, error: &Error) {
-        self.outbox().fail(error);
-    }
-
-    /// RFC 6455 §7.1.7: tells the peer why, and sends nothing after it.
-    fn fail_with(&self, violation: Violation) -> Error {
-        let error = Error::from(violation);
-        let mut outbox = self.outbox();
-        outbox.fail(&error);
-        outbox.put_close(CloseFrame::of(CloseStatus::new(violation.close_status()).unwrap_or_default()));
-        outbox.ends_when_empty = true;
-        self.flush_locked(outbox);
-        error
-    }
-
-    /// `ws_close_handle`: drops the connection, sends no close frame, and ends every call that is inside it with 12017.
-    pub fn drop_connection(&self) {
-        self.signals.fetch_or(Signal::Dropped as u32, Ordering::SeqCst);
-        self.stream.shut_down();
-        self.wake_all();
-    }
-
-    /// Tells whoever waits that it is to stop, and wakes it.
-    pub fn raise(&self, signal: Signal) {
-        self.signals.fetch_or(signal as u32, Ordering::SeqCst);
-        self.wake_all();
-    }
-
-    /// The bells of the threads that wait on this connection.
-    pub fn bells(&self) -> &Bells {
-        &self.bells
-    }
-
-    /// Whether a signal was raised.
-    #[inline]
-    pub fn is_raised(&self, signal: Signal) -> bool {
-        // Relaxed is enough: whoever raises it also wakes the waiter through a system call or a mutex, which orders the two.
-        self.signals.load(Ordering::Relaxed) & signal as u32 != 0
-    }
-
-    /// Takes a signal back, and says whether it was there: a cancel ends one wait.
-    pub fn take_signal(&self, signal: Signal) -> bool {
-        self.signals.fetch_and(!(signal as u32), Ordering::SeqCst) & signal as u32 != 0
-    }
-
-    fn wake_all(&self) {
-        self.bells.ring_all();
-        // Under the mutex, so that a thread between its check and its wait is not missed.
-        let _outbox = self.outbox();
-        self.turn_free.notify_all();
-    }
-}
-
-/// The right to receive. Gives the half back when it is dropped.
-#[derive(Debug)]
-pub struct ReceiveClaim<'c> {
-    connection: &'c Connection,
-    half: Option<Box<ReceiveHalf>>,
-}
-
-impl ReceiveClaim<'_> {
-    /// The half.
-    #[inline]
-    pub fn half(&mut self) -> &mut ReceiveHalf {
-        self.half.as_mut().expect("the half is here until the claim is dropped")
-    }
-}
-
-impl Drop for ReceiveClaim<'_> {
-    fn drop(&mut self) {
-        let mut slot = lock(&self.connection.receive);
-        slot.half = self.half.take();
-        if slot.waiting > 0 {
-            self.connection.receive_free.notify_all();
-        }
-    }
 }
 
 impl HotOptions {
@@ -524,6 +305,14 @@ impl HotOptions {
         };
         hot.store(options);
         hot
+    }
+
+    fn checks_sent_text(&self) -> bool {
+        self.checks_sent_text.load(Ordering::Relaxed)
+    }
+
+    fn manual_close(&self) -> bool {
+        self.manual_close.load(Ordering::Relaxed)
     }
 
     fn store(&self, options: &Options) {
@@ -547,6 +336,18 @@ fn duration(milliseconds: u32) -> Option<Duration> {
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds.into()))
 }
 
+impl Connection {
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        let received = lock(&self.receive).counted;
+        let outbox = self.outbox();
+        let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
+        let queued = outbox.queued() as u64;
+        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>();
+        Statistics { received, sent: outbox.counted, round_trips: outbox.round_trip_times(), idle, queued, memory: memory as u64 + queued }
+    }
+}
+
 /// A panic while a lock was held has been caught at the C border and reported; the data is as consistent as before.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -557,18 +358,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
-        eprintln!(
-            "Connection {} Outbox {} ReceiveHalf {} Options {} Controls {} Lifecycle {} Keepalive {} Closing {} Stream {}",
-            size_of::<Connection>(),
-            size_of::<Outbox>(),
-            size_of::<ReceiveHalf>(),
-            size_of::<Options>(),
-            size_of::<crate::protocol::Controls>(),
-            size_of::<crate::protocol::Lifecycle>(),
-            size_of::<crate::protocol::Keepalive>(),
-            size_of::<Closing>(),
-            size_of::<Stream>()
-        );
+    #[cfg(target_pointer_width = "64")]
+    fn the_state_of_an_idle_connection_is_small() {
+        // What is allocated for each: the connection with its counts, the half, what was agreed. Texts and the socket come on top.
+        let counts = 2 * size_of::<usize>();
+        let state = size_of::<Connection>() + counts + size_of::<ReceiveHalf>();
+        assert!(state <= 480, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
     }
 }

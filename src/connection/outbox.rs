@@ -8,36 +8,58 @@
 
 use std::time::Duration;
 
+use super::Counted;
+use super::alive::{RoundTripTimes, RoundTrips};
 use crate::error::{Error, Result, Status};
-use crate::protocol::{CloseFrame, Controls, Encoder, Keepalive, Lifecycle, Reply};
+use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
 /// The state that senders, the receiver and closers share. Guarded by one mutex, held for a few instructions, never across a system call.
 #[derive(Debug)]
 pub struct Outbox {
     /// The sender's state; absent while somebody has the writer turn.
     turn: Option<Encoder>,
-    /// The rest of a frame that was begun and given up: it goes before anything else.
-    pub(super) tail: Vec<u8>,
-    /// Control frames that wait.
-    pub(super) controls: Controls,
+    /// Once everything here has left, the sending side of the connection ends.
+    pub(super) ends_when_empty: bool,
+    /// The program knows of the peer's close frame.
+    pub(super) close_is_told: bool,
+    /// Threads that wait for the turn.
+    pub(super) waiting: u16,
+    /// Threads inside `ws_close` or `ws_shutdown`.
+    pub(super) closers: u16,
     /// The closing handshake.
     pub(super) lifecycle: Lifecycle,
     /// The dead-peer clock.
     pub(super) keepalive: Keepalive,
-    /// Once everything here has left, the sending side of the connection ends.
-    pub(super) ends_when_empty: bool,
+    /// What was sent so far.
+    pub(super) counted: Counted,
+    /// Made with the first ping.
+    round_trips: Option<Box<RoundTrips>>,
+    /// What waits to be written; most of the time nothing does.
+    pending: Option<Box<Pending>>,
+    /// How it ended, or is about to; most connections are open most of the time.
+    end: Option<Box<End>>,
+}
+
+/// What waits to be written, in the order in which it goes.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// The rest of a frame that was begun and given up.
+    pub tail: Vec<u8>,
+    /// Control frames.
+    pub controls: Controls,
+}
+
+#[derive(Debug, Default)]
+struct End {
     /// Why the connection is of no use any more.
     failure: Option<Error>,
     /// Why nothing can be sent any more.
     send_failure: Option<Error>,
-    /// What the first `ws_close` came to.
-    pub(super) closing: Closing,
-    /// Threads that wait for the turn.
-    pub(super) waiting: u32,
+    closing: Closing,
 }
 
 /// How far `ws_close` has come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Closing {
     /// It was not called.
     #[default]
@@ -52,15 +74,16 @@ impl Outbox {
     pub(super) fn new(now: Duration) -> Outbox {
         Outbox {
             turn: Some(Encoder::default()),
-            tail: Vec::new(),
-            controls: Controls::default(),
+            ends_when_empty: false,
+            close_is_told: false,
+            waiting: 0,
+            closers: 0,
             lifecycle: Lifecycle::default(),
             keepalive: Keepalive::new(now),
-            ends_when_empty: false,
-            failure: None,
-            send_failure: None,
-            closing: Closing::No,
-            waiting: 0,
+            counted: Counted::default(),
+            round_trips: None,
+            pending: None,
+            end: None,
         }
     }
 
@@ -80,30 +103,98 @@ impl Outbox {
         self.turn.is_some()
     }
 
+    /// Whether a thread is writing, or waits to.
+    pub(super) fn is_sending(&self) -> bool {
+        self.turn.is_none() || self.waiting > 0
+    }
+
     /// Whether something waits to be written.
+    #[inline]
     pub(super) fn has_work(&self) -> bool {
-        !self.tail.is_empty() || !self.controls.is_empty()
+        self.pending.is_some()
+    }
+
+    /// Where to put what is to be written.
+    pub(super) fn pending(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_default()
+    }
+
+    /// Takes what goes next: the rest of a frame before anything else.
+    pub(super) fn take_work(&mut self, masking_key: impl FnOnce() -> Option<MaskingKey>) -> Option<Work> {
+        let pending = self.pending.as_mut()?;
+        let work = if pending.tail.is_empty() {
+            pending.controls.take(masking_key).map(Work::Control)
+        } else {
+            Some(Work::Tail(std::mem::take(&mut pending.tail)))
+        };
+        if pending.tail.is_empty() && pending.controls.is_empty() {
+            self.pending = None;
+        }
+        work
+    }
+
+    /// Bytes that wait to be written, control frames apart.
+    pub(super) fn queued(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.tail.len())
+    }
+
+    /// The pings that were asked, if there were any.
+    pub(super) fn round_trips(&mut self) -> Option<&mut RoundTrips> {
+        self.round_trips.as_deref_mut()
+    }
+
+    /// The pings that were asked.
+    pub(super) fn round_trips_or_new(&mut self) -> &mut RoundTrips {
+        self.round_trips.get_or_insert_default()
+    }
+
+    /// How long pings took.
+    pub(super) fn round_trip_times(&self) -> RoundTripTimes {
+        self.round_trips.as_ref().map(|round_trips| round_trips.times()).unwrap_or_default()
+    }
+
+    /// Forgets what waits: nobody will take it any more.
+    pub(super) fn abandon_work(&mut self) {
+        self.pending = None;
     }
 
     /// Why the connection failed.
+    #[inline]
     pub(super) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref()
+        self.end.as_ref()?.failure.as_ref()
     }
 
     /// The connection has failed; the first reason is the one that is kept.
     pub(super) fn fail(&mut self, error: &Error) {
-        self.failure.get_or_insert_with(|| error.clone());
+        self.end.get_or_insert_default().failure.get_or_insert_with(|| error.clone());
     }
 
     /// The peer reads no more: later sends fail, but what it sent before can still be received.
     pub(super) fn sending_failed(&mut self, error: Error) {
-        self.send_failure.get_or_insert(error);
+        self.end.get_or_insert_default().send_failure.get_or_insert(error);
+    }
+
+    /// Why nothing can be sent any more.
+    pub(super) fn send_failure(&self) -> Option<&Error> {
+        self.end.as_ref()?.send_failure.as_ref()
+    }
+
+    /// How far `ws_close` has come.
+    pub(super) fn closing(&self) -> Closing {
+        self.end.as_ref().map(|end| end.closing.clone()).unwrap_or_default()
+    }
+
+    /// `ws_close` has come further.
+    pub(super) fn set_closing(&mut self, closing: Closing) {
+        self.end.get_or_insert_default().closing = closing;
     }
 
     /// Whether a data frame may be sent: the failure, or 4317 after a close frame.
     #[inline]
     pub(super) fn check_may_send(&self) -> Result<()> {
-        if let Some(failure) = self.failure.as_ref().or(self.send_failure.as_ref()) {
+        if let Some(end) = &self.end
+            && let Some(failure) = end.failure.as_ref().or(end.send_failure.as_ref())
+        {
             return Err(failure.clone());
         }
         if self.lifecycle.may_send() {
@@ -117,7 +208,7 @@ impl Outbox {
     pub(super) fn put_close(&mut self, frame: CloseFrame) -> bool {
         let first = self.lifecycle.send_close();
         if first {
-            self.controls.put_close(frame);
+            self.pending().controls.put_close(frame);
         }
         first
     }
@@ -125,7 +216,26 @@ impl Outbox {
     /// The peer's close frame has come; the answer, if one is due, goes next.
     pub(super) fn receive_close(&mut self, frame: CloseFrame, manual: bool) {
         if let Reply::Send(answer) = self.lifecycle.receive_close(frame, manual) {
-            self.controls.put_close(answer);
+            self.pending().controls.put_close(answer);
+        }
+    }
+}
+
+/// Bytes of the outbox on their way out.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// The rest of a frame.
+    Tail(Vec<u8>),
+    /// A control frame.
+    Control(ControlFrame),
+}
+
+impl Work {
+    /// The bytes.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Work::Tail(bytes) => bytes,
+            Work::Control(frame) => frame.as_slice(),
         }
     }
 }

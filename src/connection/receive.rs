@@ -5,8 +5,9 @@
 
 use std::io;
 
-use super::Connection;
 use super::buffers::{Buffer, Use, buffer_of};
+use super::message::Assembly;
+use super::{Connection, Counted};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
@@ -18,6 +19,12 @@ const LARGE_REST: u64 = 4096;
 
 /// The longest header a server sends, and a little more; a client's has 4 bytes of key besides.
 const NEXT_HEADER: usize = 16;
+
+/// What is read at a time on a quiet connection.
+const SMALL: usize = 256;
+
+/// The most that is read while nobody receives.
+const READ_AHEAD: usize = 16 << 10;
 
 /// What a receive delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,11 +40,24 @@ pub enum Received {
 pub enum Step {
     /// Something for the program.
     Received(Received),
+    /// Something was received, and nothing of it is for the program.
+    Nothing,
     /// The socket has nothing; `interrupted` by a signal handler.
     Blocked {
         /// A signal handler ran meanwhile.
         interrupted: bool,
     },
+}
+
+/// What lies before the caretaker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ahead {
+    /// Nothing yet.
+    Nothing,
+    /// A data frame, which is the program's.
+    Data,
+    /// Nothing more will come, or nothing that matters.
+    End,
 }
 
 /// The state of the receiving side. Held by one thread at a time.
@@ -47,8 +67,20 @@ pub struct ReceiveHalf {
     /// Bytes received and not delivered; absent while there are none.
     buffer: Option<Buffer>,
     buffer_size: usize,
+    /// The first bytes behind a large frame.
+    behind: [u8; NEXT_HEADER],
+    behind_length: u8,
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
+    bytes: u64,
+    /// Whole messages are put together here.
+    pub(super) assembly: Option<Assembly>,
+    /// The message under way was begun as a whole one.
+    expects_whole: bool,
+    /// Little came with the last read: the next goes into the stack.
+    is_quiet: bool,
+    /// When the buffer is used up, the next receive tells of the end: of `deferred`, or of the close frame that the caretaker saw.
+    is_ending: bool,
     /// What the socket said while a piece was already in the caller's memory.
     deferred: Option<Error>,
 }
@@ -64,7 +96,14 @@ impl ReceiveHalf {
             decoder: Decoder::new(sender, limits(options)),
             buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
             buffer_size: options.receive_buffer_size as usize,
+            behind: [0; NEXT_HEADER],
+            behind_length: 0,
             saw_life: false,
+            bytes: 0,
+            assembly: None,
+            expects_whole: false,
+            is_quiet: true,
+            is_ending: false,
             deferred: None,
         })
     }
@@ -73,63 +112,146 @@ impl ReceiveHalf {
         self.decoder.set_limits(limits(options));
     }
 
+    /// What was received so far.
+    pub(super) fn counted(&self) -> Counted {
+        let (frames, messages) = self.decoder.counted();
+        Counted { bytes: self.bytes, frames, messages }
+    }
+
     /// Whether something was received since this was last asked.
     pub fn take_life(&mut self) -> bool {
         std::mem::take(&mut self.saw_life)
     }
 
-    /// Goes on until there is something for the program, or nothing on the socket. `room` must not be empty.
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_inside_message(&self) -> bool {
+        self.decoder.is_inside_message()
+    }
+
+    /// Whether the message that is open was begun as a whole one.
+    pub(super) fn expects_whole(&self) -> bool {
+        self.expects_whole
+    }
+
+    pub(super) fn set_expects_whole(&mut self, expects_whole: bool) {
+        self.expects_whole = expects_whole;
+    }
+
+    /// What the headers of the open message add up to.
+    pub(super) fn message_size(&self) -> u64 {
+        self.decoder.message_size()
+    }
+
+    /// What is left of the frame under way.
+    pub(super) fn direct_room(&self) -> u64 {
+        self.decoder.direct_room()
+    }
+
+    /// Delivers what is buffered, else receives once. `room` must not be empty.
+    ///
+    /// A peer that sends nothing but pings, or a byte at a time, is not received from for ever: `Nothing` lets the caller look at the time.
     #[inline]
     pub fn step(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
+        if self.has_input()
+            && let Some(received) = self.drain(connection, room)?
+        {
+            return Ok(Step::Received(received));
+        }
+        if self.is_ending {
+            return self.end();
+        }
+        let read = match (self.decoder.direct_room(), self.is_quiet) {
+            (0, true) => self.read_small(connection, room, patience),
+            (0, false) => self.read_much(connection, room, patience),
+            (rest, _) => self.read_direct(connection, rest, room, patience),
+        };
+        match read {
+            Ok(Some(received)) => Ok(Step::Received(received)),
+            Ok(None) => Ok(Step::Nothing),
+            Err(error) => error.into_step(connection),
+        }
+    }
+
+    #[inline]
+    fn has_input(&self) -> bool {
+        self.buffer.is_some() || self.behind_length > 0
+    }
+
+    /// What was received before: something for the program, or nothing after it was used up.
+    fn drain(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
+        let found = match self.buffer.take() {
+            Some(buffer) => self.drain_buffer(connection, buffer, room)?,
+            None => self.drain_behind(connection, room)?,
+        };
+        match found {
+            Some(Received::Piece(piece)) if !self.has_input() => self.top_up(connection, room, piece).map(Some),
+            other => Ok(other),
+        }
+    }
+
+    fn drain_buffer(&mut self, connection: &Connection, mut buffer: Buffer, room: &mut [u8]) -> Result<Option<Received>> {
+        let digested = self.digest(connection, buffer.filled(), room);
+        if let Ok((used, _)) = &digested {
+            buffer.consume(*used);
+        }
+        if buffer.is_empty() || digested.is_err() {
+            buffer.give_back(Use::Receive);
+        } else {
+            self.buffer = Some(buffer);
+        }
+        digested.map(|(_, found)| found)
+    }
+
+    fn drain_behind(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
+        let (behind, length) = (self.behind, usize::from(std::mem::take(&mut self.behind_length)));
+        let (used, found) = self.digest(connection, &behind[..length], room)?;
+        self.put_behind(&behind[used..length]);
+        Ok(found)
+    }
+
+    /// Keeps the few bytes that came behind a large frame.
+    fn put_behind(&mut self, bytes: &[u8]) {
+        self.behind[..bytes.len()].copy_from_slice(bytes);
+        self.behind_length = bytes.len() as u8;
+    }
+
+    /// Uses bytes until there is something for the program; control frames are seen to on the way.
+    #[inline]
+    fn digest(&mut self, connection: &Connection, input: &[u8], room: &mut [u8]) -> Result<(usize, Option<Received>)> {
+        let mut used = 0;
         loop {
-            if let Some(received) = self.drain(connection, room)? {
-                return Ok(Step::Received(received));
-            }
-            if let Some(error) = self.deferred.take() {
-                return Err(error);
-            }
-            match self.read(connection, room, patience) {
-                Ok(Some(piece)) => return Ok(Step::Received(Received::Piece(piece))),
-                Ok(None) => {}
-                Err(ReadError::Violation(violation)) => return Err(connection.fail_with(violation)),
-                Err(ReadError::Socket(error)) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(Step::Blocked { interrupted: false }),
-                    io::ErrorKind::Interrupted => return Ok(Step::Blocked { interrupted: true }),
-                    _ => return Err(lost(&error)),
-                },
-                Err(ReadError::Other(error)) => return Err(error),
+            let (taken, item) = match self.decoder.feed(&input[used..], room) {
+                Ok(found) => found,
+                Err(violation) => return Err(connection.fail_with(violation)),
+            };
+            used += taken;
+            match item {
+                Item::Piece(piece) => return Ok((used, Some(Received::Piece(piece)))),
+                Item::NeedBytes => return Ok((used, None)),
+                control => {
+                    if self.see_to(connection, control)? {
+                        return Ok((used, Some(Received::Close)));
+                    }
+                }
             }
         }
     }
 
-    /// What the buffer has: something for the program, or nothing after it was used up.
-    #[inline]
-    fn drain(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
-        while let Some(buffer) = &mut self.buffer {
-            let (used, item) = match self.decoder.feed(buffer.filled(), room) {
-                Ok(found) => found,
-                Err(violation) => return Err(connection.fail_with(violation)),
-            };
-            buffer.consume(used);
-            if buffer.is_empty() {
-                self.give_buffer_back();
-            }
-            match item {
-                Item::NeedBytes => {}
-                Item::Piece(piece) => return self.top_up(connection, room, piece).map(Some),
-                Item::Ping => connection.answer_ping(self.decoder.control_payload()),
-                Item::Pong => {}
-                Item::Close => {
-                    let frame = match CloseFrame::decode(self.decoder.control_payload()) {
-                        Ok(frame) => frame,
-                        Err(violation) => return Err(connection.fail_with(violation)),
-                    };
+    /// A control frame: true for the peer's close frame.
+    fn see_to(&mut self, connection: &Connection, item: Item) -> Result<bool> {
+        match item {
+            Item::Ping => connection.answer_ping(self.decoder.control_payload()),
+            Item::Pong => connection.take_pong(self.decoder.control_payload()),
+            Item::Close => match CloseFrame::decode(self.decoder.control_payload()) {
+                Ok(frame) => {
                     connection.receive_close(frame);
-                    return Ok(Some(Received::Close));
+                    return Ok(true);
                 }
-            }
+                Err(violation) => return Err(connection.fail_with(violation)),
+            },
+            Item::NeedBytes | Item::Piece(_) => {}
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// A piece came from the buffer, which is empty now, and its frame goes on: takes what the socket already has, if there is room.
@@ -137,65 +259,223 @@ impl ReceiveHalf {
     /// Without this, a stream of large frames would be delivered in crumbs: the few bytes that came with the header, then the rest.
     #[inline]
     fn top_up(&mut self, connection: &Connection, room: &mut [u8], piece: Piece) -> Result<Received> {
-        if self.buffer.is_some() || self.decoder.direct_room() == 0 || piece.length == room.len() {
+        let rest = self.decoder.direct_room();
+        if rest == 0 || piece.length == room.len() {
             return Ok(Received::Piece(piece));
         }
-        match self.read(connection, &mut room[piece.length..], Patience::None) {
-            Ok(Some(more)) => {
-                let length = piece.length + more.length;
-                return Ok(Received::Piece(Piece { length, ..more }));
-            }
-            Ok(None) => {}
+        match self.read_direct(connection, rest, &mut room[piece.length..], Patience::None) {
+            Ok(Some(Received::Piece(more))) => return Ok(Received::Piece(Piece { length: piece.length + more.length, ..more })),
+            Ok(_) => {}
             Err(ReadError::Violation(violation)) => return Err(connection.fail_with(violation)),
-            Err(ReadError::Socket(error)) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-                // The piece is the program's already; a reset is told only once by the system, so it is kept.
-                _ => self.deferred = Some(lost(&error)),
-            },
-            Err(ReadError::Other(error)) => self.deferred = Some(error),
+            Err(ReadError::Socket(error)) if is_nothing(&error) => {}
+            // The piece is the program's already; a reset is told only once by the system, so it is kept.
+            Err(ReadError::Socket(error)) => self.defer(lost(&error)),
+            Err(ReadError::Other(error)) => self.defer(error),
         }
         Ok(Received::Piece(piece))
     }
 
-    /// One system call: into the caller's memory as far as the frame goes, and into a buffer behind it.
+    /// Between frames, on a connection where little comes at a time: into the stack, so that no buffer is taken at all.
     #[inline]
-    fn read(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Piece>, ReadError> {
-        let rest = self.decoder.direct_room();
-        let direct = rest.min(room.len() as u64) as usize;
+    fn read_small(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
+        let mut small = [0; SMALL];
+        let count = self.count(connection.stream.receive(&mut small, &mut [], patience))?;
+        self.is_quiet = count < SMALL;
+        let (used, found) = self.digest(connection, &small[..count], room).map_err(ReadError::Other)?;
+        if used < count {
+            self.keep(connection, &small[used..count])?;
+            return Ok(found);
+        }
+        self.end_read(connection, room, found)
+    }
+
+    /// The connection is of no use without bytes that were received and cannot be kept.
+    #[cold]
+    fn keep(&mut self, connection: &Connection, bytes: &[u8]) -> Result<(), ReadError> {
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(|error| {
+            connection.fail(&error);
+            ReadError::Other(error)
+        })?;
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.add(bytes.len());
+        self.buffer = Some(buffer);
+        Ok(())
+    }
+
+    /// Between frames, on a connection where much comes: as much as the buffer takes.
+    fn read_much(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
         let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
-        let behind = match (rest > direct as u64, rest > LARGE_REST) {
-            (true, _) => 0,
-            (false, true) => NEXT_HEADER.min(buffer.room().len()),
-            (false, false) => buffer.room().len(),
-        };
-        let received = if direct == 0 {
-            connection.stream.receive(buffer.room(), &mut [], patience)
+        match self.count(connection.stream.receive(buffer.room(), &mut [], patience)) {
+            Ok(count) => {
+                self.is_quiet = count < SMALL;
+                buffer.add(count);
+                let found = self.drain_buffer(connection, buffer, room).map_err(ReadError::Other)?;
+                self.end_read(connection, room, found)
+            }
+            Err(error) => {
+                buffer.give_back(Use::Receive);
+                Err(error)
+            }
+        }
+    }
+
+    #[inline]
+    fn end_read(&mut self, connection: &Connection, room: &mut [u8], found: Option<Received>) -> Result<Option<Received>, ReadError> {
+        match found {
+            Some(Received::Piece(piece)) if !self.has_input() => self.top_up(connection, room, piece).map(Some).map_err(ReadError::Other),
+            other => Ok(other),
+        }
+    }
+
+    /// Inside a frame of which `rest` is missing: into the caller's memory as far as the frame goes, and into a buffer behind it.
+    #[inline]
+    fn read_direct(
+        &mut self,
+        connection: &Connection,
+        rest: u64,
+        room: &mut [u8],
+        patience: Patience,
+    ) -> Result<Option<Received>, ReadError> {
+        let direct = rest.min(room.len() as u64) as usize;
+        let room = &mut room[..direct];
+        let count = if rest > direct as u64 {
+            self.count(connection.stream.receive(room, &mut [], patience))?
+        } else if rest > LARGE_REST {
+            let mut behind = [0; NEXT_HEADER];
+            let count = self.count(connection.stream.receive(room, &mut behind, patience))?;
+            self.put_behind(&behind[..count.saturating_sub(direct)]);
+            count
         } else {
-            connection.stream.receive(&mut room[..direct], &mut buffer.room()[..behind], patience)
+            self.read_with_buffer(connection, room, patience)?
         };
-        let received = match received {
+        let into_room = &mut room[..count.min(direct)];
+        self.decoder.accept_direct(into_room).map(|piece| Some(Received::Piece(piece))).map_err(ReadError::Violation)
+    }
+
+    /// The rest of a small frame, and a whole buffer behind it.
+    fn read_with_buffer(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<usize, ReadError> {
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
+        let count = self.count(connection.stream.receive(room, buffer.room(), patience));
+        match &count {
+            Ok(count) if *count > room.len() => {
+                buffer.add(count - room.len());
+                self.buffer = Some(buffer);
+            }
+            _ => buffer.give_back(Use::Receive),
+        }
+        count
+    }
+
+    /// What a system call came to.
+    #[inline]
+    fn count(&mut self, received: io::Result<usize>) -> Result<usize, ReadError> {
+        match received {
             Ok(0) => Err(ReadError::Other(ended())),
-            Ok(count) => Ok(count),
+            Ok(count) => {
+                self.saw_life = true;
+                self.bytes += count as u64;
+                Ok(count)
+            }
             Err(error) => Err(ReadError::Socket(error)),
-        };
-        let into_room = *received.as_ref().unwrap_or(&0).min(&direct);
-        buffer.add(received.as_ref().unwrap_or(&0) - into_room);
-        if buffer.is_empty() {
-            buffer.give_back(Use::Receive);
-        } else {
-            self.buffer = Some(buffer);
         }
-        received?;
-        self.saw_life = true;
-        if into_room == 0 {
-            return Ok(None);
+    }
+
+    /// Something went wrong while there was still something to deliver: the next receive tells of it.
+    fn defer(&mut self, error: Error) {
+        self.is_ending = true;
+        self.deferred = Some(error);
+    }
+
+    /// What was put off: the close frame that the caretaker saw, or an error.
+    #[cold]
+    fn end(&mut self) -> Result<Step> {
+        self.is_ending = false;
+        match self.deferred.take() {
+            Some(error) => Err(error),
+            None => Ok(Step::Received(Received::Close)),
         }
-        self.decoder.accept_direct(&mut room[..into_room]).map(Some).map_err(ReadError::Violation)
+    }
+
+    /// For the caretaker: sees to control frames as far as the first data frame, and reads a little ahead, once: one talkative peer must not keep
+    /// it from the others. What goes wrong is kept for the next receive.
+    pub fn look_after(&mut self, connection: &Connection) -> Ahead {
+        let mut has_read = false;
+        loop {
+            if self.is_ending {
+                return Ahead::End;
+            }
+            match self.see_to_controls(connection) {
+                Some(ahead) => return ahead,
+                None if self.decoder.direct_room() > 0 => return Ahead::Data,
+                None if has_read => return Ahead::Nothing,
+                None => {}
+            }
+            if !self.read_ahead(connection) {
+                return if self.is_ending { Ahead::End } else { Ahead::Nothing };
+            }
+            has_read = true;
+        }
+    }
+
+    /// The control frames among what was received; `None` once it is used up.
+    fn see_to_controls(&mut self, connection: &Connection) -> Option<Ahead> {
+        if self.behind_length > 0 && self.buffer.is_none() {
+            let behind = self.behind;
+            if self.keep(connection, &behind[..usize::from(self.behind_length)]).is_err() {
+                return Some(Ahead::End);
+            }
+            self.behind_length = 0;
+        }
+        while let Some(buffer) = &mut self.buffer {
+            let item = match self.decoder.feed_controls(buffer.filled()) {
+                Err(violation) => {
+                    connection.fail_with(violation);
+                    return Some(Ahead::End);
+                }
+                Ok((_, None)) => return Some(Ahead::Data),
+                Ok((used, Some(item))) => {
+                    buffer.consume(used);
+                    item
+                }
+            };
+            if buffer.is_empty() {
+                self.give_buffer_back();
+            }
+            match self.see_to(connection, item) {
+                Ok(false) => {}
+                // The program is told by its next receive.
+                Ok(true) => {
+                    self.is_ending = true;
+                    return Some(Ahead::End);
+                }
+                Err(_) => return Some(Ahead::End),
+            }
+        }
+        None
+    }
+
+    /// One read into a small buffer; false if there was nothing.
+    fn read_ahead(&mut self, connection: &Connection) -> bool {
+        let Ok(mut buffer) = Buffer::take(Use::Receive, READ_AHEAD) else { return false };
+        match self.count(connection.stream.receive(buffer.room(), &mut [], Patience::None)) {
+            Ok(count) => {
+                buffer.add(count);
+                self.buffer = Some(buffer);
+                return true;
+            }
+            Err(ReadError::Socket(error)) if is_nothing(&error) => {}
+            Err(ReadError::Socket(error)) => self.defer(lost(&error)),
+            Err(ReadError::Other(error)) => self.defer(error),
+            Err(ReadError::Violation(_)) => {}
+        }
+        buffer.give_back(Use::Receive);
+        false
     }
 
     /// Receives and throws away; 0 = the end. Only when no more messages are to be delivered.
     pub fn discard(&mut self, connection: &Connection, patience: Patience) -> io::Result<usize> {
         self.give_buffer_back();
+        self.behind_length = 0;
         let mut waste = [0; 4096];
         connection.stream.receive(&mut waste, &mut [], patience)
     }
@@ -211,6 +491,25 @@ enum ReadError {
     Violation(Violation),
     Socket(io::Error),
     Other(Error),
+}
+
+impl ReadError {
+    #[cold]
+    fn into_step(self, connection: &Connection) -> Result<Step> {
+        match self {
+            ReadError::Violation(violation) => Err(connection.fail_with(violation)),
+            ReadError::Socket(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(Step::Blocked { interrupted: false }),
+                io::ErrorKind::Interrupted => Ok(Step::Blocked { interrupted: true }),
+                _ => Err(lost(&error)),
+            },
+            ReadError::Other(error) => Err(error),
+        }
+    }
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Pieces are bounded only if the program asks for it; fragments always are.

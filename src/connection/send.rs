@@ -6,19 +6,24 @@
 use std::io;
 use std::sync::MutexGuard;
 
-use super::Connection;
 use super::buffers::{Buffer, SEND_CHUNK, Use};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Work};
+use super::{Connection, Counted};
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
-use crate::protocol::{ControlFrame, Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role};
+use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
 use crate::transport::{Patience, Stream};
+
+/// The largest payload that a client masks on the stack.
+const AT_ONCE: usize = 256;
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
 pub struct Turn<'c> {
     connection: &'c Connection,
     encoder: Encoder,
+    /// What was sent in this turn.
+    counted: Counted,
     is_held: bool,
 }
 
@@ -36,30 +41,60 @@ pub enum Progress {
 impl<'c> Turn<'c> {
     /// Takes the turn out of a locked outbox, if it is free.
     pub(super) fn take(connection: &'c Connection, outbox: &mut MutexGuard<'_, Outbox>) -> Option<Turn<'c>> {
-        outbox.take_turn().map(|encoder| Turn { connection, encoder, is_held: true })
+        outbox.take_turn().map(|encoder| Turn { connection, encoder, counted: Counted::default(), is_held: true })
     }
 
-    /// Begins a data frame. Nothing is changed until a byte of it has left.
-    pub fn begin<'p>(&self, kind: MessageKind, ends_message: bool, payload: &'p [u8]) -> Result<Frame<'p>> {
+    /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
+    #[inline]
+    pub fn begin(&self, message: &Outgoing<'_>) -> Result<Beginning> {
         let mut encoder = self.encoder;
-        let key = (self.connection.role == Role::Client).then(self.connection.keys);
-        let header = encoder.data(kind, ends_message, payload.len() as u64, key)?;
-        if kind == MessageKind::Text && self.connection.checks_sent_text() {
-            encoder.check_text(payload, ends_message)?;
+        if message.must_be_whole && encoder.is_inside_message() {
+            return Err(SendError::NotWhole.into());
         }
-        let mut frame = Frame { header, payload, key, taken: 0, sent: 0, chunk: None, encoder };
-        if let Some(key) = key {
-            frame.chunk = Some(frame.first_chunk(key)?);
+        let length: usize = message.parts.iter().map(|part| part.len()).sum();
+        let key = (self.connection.role == Role::Client).then(self.connection.sources.masking_key);
+        let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
+        if message.kind == MessageKind::Text && self.connection.hot.checks_sent_text() {
+            for part in message.parts {
+                encoder.check_text(part, false)?;
+            }
+            encoder.check_text(&[], message.ends_message)?;
         }
-        Ok(frame)
+        Ok(Beginning { header, key, encoder, length })
+    }
+
+    /// One write for a frame that is small, or need not be masked: most frames need no more. How much of header and payload has left.
+    #[inline]
+    pub fn write_at_once(&mut self, beginning: &Beginning, payload: &[u8], patience: Patience) -> Result<usize> {
+        let header = beginning.header.as_slice();
+        let stream = &self.connection.stream;
+        let sent = match beginning.key {
+            None => stream.send(header, payload, patience),
+            Some(key) if payload.len() <= AT_ONCE => {
+                let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
+                let length = header.len() + payload.len();
+                bytes[..header.len()].copy_from_slice(header);
+                mask::copy(payload, &mut bytes[header.len()..length], key, 0);
+                stream.send(&bytes[..length], &[], patience)
+            }
+            Some(_) => return Ok(0),
+        };
+        match sent {
+            Ok(count) => {
+                self.encoder = beginning.encoder;
+                Ok(count)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            Err(error) => Err(self.connection.sending_failed(&error)),
+        }
     }
 
     /// Writes as much of the frame as the socket takes.
     #[inline]
     pub fn step(&mut self, frame: &mut Frame<'_>, patience: Patience) -> Result<Progress> {
-        while !frame.is_done() {
+        while frame.left > 0 {
             match frame.write(&self.connection.stream, patience) {
-                Ok(_) => self.encoder = frame.encoder,
+                Ok(()) => self.encoder = frame.encoder,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                     io::ErrorKind::Interrupted => return Ok(Progress::Interrupted),
@@ -72,14 +107,16 @@ impl<'c> Turn<'c> {
 
     /// The wait for room in the socket has ended with `reason`. A frame of which nothing has left is forgotten; the rest of any other goes to
     /// the queue, or, if that has no room, the connection fails.
-    pub fn give_up(self, frame: Frame<'_>, reason: Error, queue_limit: u64) -> Result<()> {
-        if frame.sent == 0 {
+    pub fn give_up(mut self, frame: Frame<'_>, reason: Error, queue_limit: u64) -> Result<()> {
+        if !frame.has_begun() {
             self.settle();
             return Err(reason);
         }
+        let (length, ends_message) = (frame.wire_length(), frame.ends_message());
         match frame.into_rest(queue_limit) {
             Some(rest) => {
-                self.connection.outbox().tail = rest;
+                self.connection.outbox().pending().tail = rest;
+                self.count_frame(length, ends_message);
                 self.settle();
                 Ok(())
             }
@@ -91,15 +128,34 @@ impl<'c> Turn<'c> {
         }
     }
 
+    /// A data frame has left.
+    #[inline]
+    pub fn end(mut self, beginning: &Beginning) {
+        self.count_frame(beginning.wire_length(), !beginning.encoder.is_inside_message());
+        self.settle();
+    }
+
+    #[inline]
+    fn count_frame(&mut self, length: usize, ends_message: bool) {
+        self.counted.bytes += length as u64;
+        self.counted.frames += 1;
+        self.counted.messages += u64::from(ends_message);
+    }
+
     /// Writes what waits in the outbox, without waiting, and gives the turn back in the same moment in which it finds nothing more.
     pub fn settle(mut self) -> Progress {
         self.settle_now()
     }
 
     fn settle_now(&mut self) -> Progress {
+        let (role, key) = (self.connection.role, self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
-            let work = match self.next_work(&mut outbox) {
+            if outbox.send_failure().is_some() {
+                // A frame may have been cut off: nothing may follow it.
+                outbox.abandon_work();
+            }
+            let work = match outbox.take_work(|| (role == Role::Client).then(key)) {
                 Some(work) => work,
                 None => {
                     self.put_back(&mut outbox);
@@ -113,6 +169,9 @@ impl<'c> Turn<'c> {
             };
             drop(outbox);
             let (sent, error) = write_all(&self.connection.stream, work.as_slice());
+            if let Work::Control(frame) = &work {
+                self.count_frame(frame.as_slice().len(), false);
+            }
             if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
                 // The peer reads no more. What it has sent before may still be received, so this is not the receiver's error.
                 self.abandon_outbox(&error);
@@ -120,31 +179,25 @@ impl<'c> Turn<'c> {
             }
             if sent < work.as_slice().len() {
                 let mut outbox = self.connection.outbox();
-                outbox.tail = work.as_slice()[sent..].to_vec();
+                outbox.pending().tail = work.as_slice()[sent..].to_vec();
                 self.put_back(&mut outbox);
                 return Progress::Blocked;
             }
         }
     }
 
-    fn next_work(&self, outbox: &mut Outbox) -> Option<Work> {
-        if !outbox.tail.is_empty() {
-            return Some(Work::Tail(std::mem::take(&mut outbox.tail)));
-        }
-        let role = self.connection.role;
-        outbox.controls.take(|| (role == Role::Client).then(self.connection.keys)).map(Work::Control)
-    }
-
     fn abandon_outbox(&mut self, error: &io::Error) {
         let mut outbox = self.connection.outbox();
-        outbox.tail = Vec::new();
-        outbox.controls = Default::default();
+        outbox.abandon_work();
         outbox.sending_failed(send_error(error));
         self.put_back(&mut outbox);
     }
 
     fn put_back(&mut self, outbox: &mut Outbox) {
         outbox.put_turn(self.encoder);
+        outbox.counted.bytes += self.counted.bytes;
+        outbox.counted.frames += self.counted.frames;
+        outbox.counted.messages += self.counted.messages;
         self.is_held = false;
         if outbox.waiting > 0 {
             self.connection.turn_free.notify_all();
@@ -161,21 +214,6 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Bytes of the outbox on their way out.
-enum Work {
-    Tail(Vec<u8>),
-    Control(ControlFrame),
-}
-
-impl Work {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Work::Tail(bytes) => bytes,
-            Work::Control(frame) => frame.as_slice(),
-        }
-    }
-}
-
 fn write_all(stream: &Stream, bytes: &[u8]) -> (usize, Option<io::Error>) {
     let mut sent = 0;
     while sent < bytes.len() {
@@ -188,99 +226,180 @@ fn write_all(stream: &Stream, bytes: &[u8]) -> (usize, Option<io::Error>) {
     (sent, None)
 }
 
-/// A data frame on its way out.
+/// What a program wants to send as one frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'p> {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// Whether the frame ends its message.
+    pub ends_message: bool,
+    /// Whether the frame must not join a message that is open (4317).
+    pub must_be_whole: bool,
+    /// The payload, in pieces that follow each other.
+    pub parts: &'p [&'p [u8]],
+}
+
+/// A data frame that may be sent: its header, and the state after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    header: HeaderBytes,
+    key: Option<MaskingKey>,
+    encoder: Encoder,
+    length: usize,
+}
+
+impl Beginning {
+    /// Bytes of header and payload.
+    #[inline]
+    pub fn wire_length(&self) -> usize {
+        self.header.as_slice().len() + self.length
+    }
+}
+
+/// A data frame that one write did not take.
 #[derive(Debug)]
 pub struct Frame<'p> {
     header: HeaderBytes,
-    payload: &'p [u8],
+    /// How much of the header the kernel has. A client's header is in the chunk.
+    header_sent: u8,
     key: Option<MaskingKey>,
-    /// Bytes of the payload that were masked into the chunk so far.
+    /// What was not taken yet: by the kernel, or, of a client, into the chunk.
+    parts: &'p [&'p [u8]],
+    /// How much of the first of `parts` was taken.
+    offset: usize,
+    /// Bytes of payload that were taken.
     taken: usize,
-    /// Bytes of header and payload that the kernel has.
-    sent: usize,
+    /// Bytes of header and payload that the kernel does not have.
+    left: usize,
+    length: usize,
     /// A client's masked bytes, the header in front of the first.
     chunk: Option<Buffer>,
     /// What the sender's state is once a byte of this frame has left.
     encoder: Encoder,
 }
 
-impl Frame<'_> {
-    fn is_done(&self) -> bool {
-        self.sent == self.header.as_slice().len() + self.payload.len()
+impl<'p> Frame<'p> {
+    /// A frame of which `sent` bytes, header included, have left already.
+    #[cold]
+    pub fn new(beginning: &Beginning, parts: &'p [&'p [u8]], sent: usize) -> Result<Frame<'p>> {
+        let Beginning { header, key, encoder, length } = *beginning;
+        let left = header.as_slice().len() + length;
+        let mut frame = Frame { header, header_sent: 0, key, parts, offset: 0, taken: 0, left, length, chunk: None, encoder };
+        if key.is_some() {
+            let mut chunk = Buffer::take(Use::Send, SEND_CHUNK + MAX_FRAME_HEADER)?;
+            let header = frame.header.as_slice();
+            chunk.room()[..header.len()].copy_from_slice(header);
+            chunk.add(header.len());
+            frame.chunk = Some(chunk);
+            frame.fill();
+        }
+        frame.skip(sent);
+        Ok(frame)
     }
 
+    fn has_begun(&self) -> bool {
+        self.left < self.wire_length()
+    }
+
+    fn wire_length(&self) -> usize {
+        self.header.as_slice().len() + self.length
+    }
+
+    fn ends_message(&self) -> bool {
+        !self.encoder.is_inside_message()
+    }
+
+    /// The kernel has `count` more bytes of it.
+    #[inline]
+    fn skip(&mut self, count: usize) {
+        self.left -= count;
+        if let Some(chunk) = &mut self.chunk {
+            chunk.consume(count);
+            if chunk.is_empty() {
+                self.fill();
+            }
+            return;
+        }
+        let of_header = count.min(self.header.as_slice().len() - usize::from(self.header_sent));
+        self.header_sent += of_header as u8;
+        self.take(count - of_header);
+    }
+
+    /// Hands the kernel as much as it takes at once.
     #[inline]
     fn write(&mut self, stream: &Stream, patience: Patience) -> io::Result<()> {
         let count = match &self.chunk {
             Some(chunk) => stream.send(chunk.filled(), &[], patience)?,
-            None => {
-                let header = self.header.as_slice();
-                match header.get(self.sent..) {
-                    Some(header) if !header.is_empty() => stream.send(header, self.payload, patience)?,
-                    _ => stream.send(&self.payload[self.sent - header.len()..], &[], patience)?,
-                }
-            }
+            None => self.write_unmasked(stream, patience)?,
         };
-        self.sent += count;
-        if let Some(chunk) = &mut self.chunk {
-            chunk.consume(count);
-            self.refill();
-        }
+        self.skip(count);
         Ok(())
     }
 
-    /// A client's header and the beginning of its payload.
-    #[inline]
-    fn first_chunk(&mut self, key: MaskingKey) -> Result<Buffer> {
-        let header = self.header.as_slice();
-        let mut chunk = Buffer::take(Use::Send, SEND_CHUNK + MAX_FRAME_HEADER)?;
-        self.taken = self.payload.len().min(SEND_CHUNK);
-        let room = &mut chunk.room()[..header.len() + self.taken];
-        let (head, body) = room.split_at_mut(header.len());
-        head.copy_from_slice(header);
-        mask::copy(&self.payload[..self.taken], body, key, 0);
-        chunk.add(header.len() + self.taken);
-        Ok(chunk)
+    /// A server's frame: from the caller's memory, the header before it.
+    fn write_unmasked(&self, stream: &Stream, patience: Patience) -> io::Result<usize> {
+        let header = &self.header.as_slice()[usize::from(self.header_sent)..];
+        match self.parts {
+            [] => stream.send(header, &[], patience),
+            [part] => stream.send(header, &part[self.offset..], patience),
+            [first, rest @ ..] => stream.send_parts(header, &first[self.offset..], rest, patience),
+        }
     }
 
-    /// Masks the next piece of the payload into the chunk once it is empty.
+    /// Masks the next pieces of the payload into the chunk.
     #[inline]
-    fn refill(&mut self) {
-        let (Some(chunk), Some(key)) = (&mut self.chunk, self.key) else { return };
-        if chunk.is_empty() && self.taken < self.payload.len() {
-            let length = (self.payload.len() - self.taken).min(chunk.room().len());
-            mask::copy(&self.payload[self.taken..self.taken + length], &mut chunk.room()[..length], key, self.taken);
+    fn fill(&mut self) {
+        let (Some(mut chunk), Some(key)) = (self.chunk.take(), self.key) else { return };
+        while let Some(part) = self.parts.first() {
+            let rest = &part[self.offset..];
+            let length = rest.len().min(chunk.room().len());
+            mask::copy(&rest[..length], &mut chunk.room()[..length], key, self.taken);
             chunk.add(length);
-            self.taken += length;
+            self.take(length);
+            if chunk.room().is_empty() {
+                break;
+            }
+        }
+        self.chunk = Some(chunk);
+    }
+
+    /// The next `count` bytes of the payload were taken.
+    #[inline]
+    fn take(&mut self, count: usize) {
+        self.taken += count;
+        self.offset += count;
+        while let Some(part) = self.parts.first()
+            && self.offset >= part.len()
+        {
+            self.offset -= part.len();
+            self.parts = &self.parts[1..];
         }
     }
 
     /// What has not left yet; `None` if it is more than `limit` or there is no memory for it.
     fn into_rest(mut self, limit: u64) -> Option<Vec<u8>> {
-        let header = self.header.as_slice();
-        let length = header.len() + self.payload.len() - self.sent;
         let mut rest = Vec::new();
-        if length as u64 > limit || rest.try_reserve_exact(length).is_err() {
+        if self.left as u64 > limit || rest.try_reserve_exact(self.left).is_err() {
             return None;
         }
-        match (self.chunk.take(), self.key) {
-            (Some(chunk), Some(key)) => {
+        match self.chunk.take() {
+            Some(chunk) => {
                 rest.extend_from_slice(chunk.filled());
-                let start = rest.len();
-                rest.extend_from_slice(&self.payload[self.taken..]);
-                mask::apply(&mut rest[start..], key, self.taken);
                 chunk.give_back(Use::Send);
             }
-            _ => {
-                rest.extend_from_slice(header.get(self.sent..).unwrap_or_default());
-                rest.extend_from_slice(&self.payload[self.sent.saturating_sub(header.len())..]);
-            }
+            None => rest.extend_from_slice(&self.header.as_slice()[usize::from(self.header_sent)..]),
         }
+        let start = rest.len();
+        for (index, part) in self.parts.iter().enumerate() {
+            rest.extend_from_slice(&part[if index == 0 { self.offset } else { 0 }..]);
+        }
+        mask::apply(&mut rest[start..], self.key.unwrap_or_default(), self.taken);
         Some(rest)
     }
 }
 
 impl Drop for Frame<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(chunk) = self.chunk.take() {
             chunk.give_back(Use::Send);

@@ -3,5 +3,9 @@
 //! In scope: waiting on behalf of `connection`'s steps, with deadlines, cancellation and keep-alive. Out of scope: what the steps do.
 
 pub mod blocking;
+pub mod caretaker;
 pub mod clock;
 pub mod entropy;
+
+/// What this floor gives to the connections it drives.
+pub static SOURCES: crate::connection::Sources = crate::connection::Sources { masking_key: entropy::masking_key, now: clock::now };

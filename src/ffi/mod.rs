@@ -34,3 +34,6 @@ use crate::error::{Error, Status};
 fn not_built(what: &str) -> Error {
     Error::new(Status::NotSupported, format!("{what} is not built yet"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,9 +25,9 @@ fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
 
 /// Makes the WebSocket of a request.
 ///
-/// Client: connects, asks for the upgrade and checks the answer (what ws_handshake does, unless it was called before). A refusal
-/// leaves the request usable: ws_query_response, ws_query_header and ws_read_body tell more, and another attempt is allowed.
-/// Server: reads the request if ws_handshake did not, applies the options' policy, and sends the 101.
+/// Does what ws_handshake does, unless it was called before; then, client: checks the answer; server: sends the 101. A refusal
+/// leaves a client's request usable: ws_query_response, ws_query_header and ws_read_body tell more, and ws_handshake makes
+/// another attempt.
 ///
 /// @param request   The request; it may be closed afterwards without harm to the websocket.
 /// @param websocket OUT: the open connection; close it with ws_close_handle.
@@ -35,8 +35,9 @@ fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: websocket is NULL;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
-///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already;
-///         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, the policy refused and the peer was told why;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, another thread is doing it, or (server) it does not
+///         ask for a WebSocket;
+///         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
 ///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
 ///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
@@ -58,18 +59,20 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
     })
 }
 
-/// Does the I/O of the handshake without deciding it.
+/// Does the I/O of the handshake, and leaves the decision to the program.
 ///
 /// Client: connects, sends the request and reads the head of the answer; whatever its status, this is WS_OK. Server: reads the head
-/// of the request, on the calling thread, so that a slow client never holds up ws_accept. Then look at headers and options, and call
-/// ws_complete_upgrade, now or later, from any thread, or refuse with ws_respond or by closing.
+/// of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+/// refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
+/// thread, or refuse with ws_respond or by closing.
 ///
 /// @param request The request.
 ///
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
-///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already;
-///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer does not speak HTTP/1.1;
+///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
+///         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
+///         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
 ///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
@@ -87,15 +90,16 @@ pub unsafe extern "C" fn ws_handshake(request: ws_handle) -> ws_status {
 
 /// Adds a header: of a client to the request, of a server to the answer (the 101, or ws_respond's).
 ///
-/// @param request The request, before its handshake (client) or its answer (server).
-/// @param name    A token. The names that the upgrade itself needs (Host, Upgrade, Connection, Sec-WebSocket-*) are refused;
-///                sub-protocols are set by WS_OPTION_SUBPROTOCOLS.
+/// @param request The request. What is added after its handshake (client) or its answer (server) is not sent.
+/// @param name    A token. The names that belong to the upgrade or to the connection are refused (Sec-WebSocket-*, Upgrade,
+///                Connection, Content-Length and their kin); sub-protocols are set by WS_OPTION_SUBPROTOCOLS. A client may set
+///                Host, once.
 /// @param value   Any text without CR, LF and NUL; copied.
 ///
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: name or value is NULL, or name is not UTF-8;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request;
-///         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_INVALID_HEADER: a refused name, or a refused character.
+///         WS_ERROR_INVALID_HEADER: a refused name, or a refused character.
 ///
 /// Any thread. Does not wait. As WinHttpAddRequestHeaders.
 #[unsafe(no_mangle)]

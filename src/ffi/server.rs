@@ -62,7 +62,8 @@ pub unsafe extern "C" fn ws_accept(listener: ws_handle, request: *mut ws_handle)
 
 /// Answers a request with something else than a WebSocket: an error, or a page. The connection ends with it.
 ///
-/// Headers are added by ws_add_header before; Content-Length and Connection: close come from the library.
+/// Reads the request first if ws_handshake did not. Headers are added by ws_add_header before; Content-Length and
+/// Connection: close come from the library.
 ///
 /// @param request      A server's request that was not upgraded or answered.
 /// @param http_status  200-599.
@@ -74,9 +75,9 @@ pub unsafe extern "C" fn ws_accept(listener: ws_handle, request: *mut ws_handle)
 ///         WS_ERROR_INVALID_PARAMETER: http_status is not as above, body is NULL with a length, or content_type is not UTF-8;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a server;
 ///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already; WS_ERROR_INVALID_HEADER: content_type;
-///         WS_ERROR_TIMEOUT, WS_ERROR_CONNECTION, WS_ERROR_CANCELLED.
+///         WS_ERROR_UPGRADE_REFUSED: as ws_handshake; WS_ERROR_TIMEOUT, WS_ERROR_CONNECTION, WS_ERROR_CANCELLED.
 ///
-/// Any thread. Waits until the answer is taken, up to WS_OPTION_SEND_TIMEOUT.
+/// Any thread. Waits, up to WS_OPTION_HANDSHAKE_TIMEOUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_respond(
     request: ws_handle,

@@ -49,8 +49,8 @@ pub unsafe extern "C" fn ws_open(user_agent: *const c_char, flags: u32, session:
 /// ws_complete_upgrade.
 ///
 /// @param session The session.
-/// @param url     "ws://host[:port][/path][?query]" or "wss://…", in UTF-8; copied. IPv6 addresses in brackets. The default ports
-///                are 80 and 443. User names and fragments are refused.
+/// @param url     "ws://host:port/path?query" or "wss://…", in UTF-8; copied. Only the host is needed; an IPv6 address is in
+///                brackets; the default ports are 80 and 443. User names and fragments are refused.
 /// @param request OUT: the request; close it with ws_close_handle, at the earliest after ws_complete_upgrade.
 ///
 /// @return WS_OK;

@@ -49,10 +49,16 @@ pub struct Decoder {
     /// A header cut by the network.
     header: [u8; MAX_FRAME_HEADER],
     header_length: u8,
-    frame: Option<Frame>,
-    message: Option<Message>,
+    /// Whether `frame` is under way. Beside it and not an `Option`, so that no bytes are ever undefined: memory checkers follow them.
+    in_frame: bool,
+    frame: Frame,
+    /// Whether `message` is open; beside it for the same reason.
+    in_message: bool,
+    message: Message,
     control: Option<Box<[u8; MAX_CONTROL_PAYLOAD]>>,
     control_length: u8,
+    frames: u64,
+    messages: u64,
 }
 
 /// The frame whose payload is under way.
@@ -66,6 +72,10 @@ struct Frame {
     is_masked: bool,
     fin: bool,
     opcode: Opcode,
+}
+
+impl Frame {
+    const NONE: Frame = Frame { remaining: 0, key: [0; 4], turned: 0, is_masked: false, fin: true, opcode: Opcode::Continuation };
 }
 
 /// The message that is open.
@@ -85,10 +95,14 @@ impl Decoder {
             limits,
             header: [0; MAX_FRAME_HEADER],
             header_length: 0,
-            frame: None,
-            message: None,
+            in_frame: false,
+            frame: Frame::NONE,
+            in_message: false,
+            message: Message { kind: MessageKind::Binary, size: 0, fragments: 0, utf8: Utf8::default() },
             control: None,
             control_length: 0,
+            frames: 0,
+            messages: 0,
         }
     }
 
@@ -102,49 +116,62 @@ impl Decoder {
     /// Payload is unmasked on its way into `room`, which must not be empty. At most one frame's payload is delivered at a time.
     #[inline]
     pub fn feed(&mut self, input: &[u8], room: &mut [u8]) -> Result<(usize, Item), Violation> {
-        let (used, frame) = match self.frame {
-            Some(frame) => (0, frame),
-            None => match self.read_header(input)? {
-                (used, Some(header)) => (used, self.begin(header)?),
-                (used, None) => return Ok((used, Item::NeedBytes)),
-            },
-        };
-        let rest = &input[used..];
-        if frame.opcode.is_control() {
-            let taken = self.take_control(frame, rest);
-            return Ok((used + taken, self.end_control(frame.opcode)));
+        let mut used = 0;
+        if !self.in_frame {
+            let (taken, header) = self.read_header(input)?;
+            used = taken;
+            match header {
+                Some(header) => self.begin(header)?,
+                None => return Ok((used, Item::NeedBytes)),
+            }
         }
-        if rest.is_empty() && frame.remaining > 0 {
+        let rest = &input[used..];
+        if self.frame.opcode.is_control() {
+            let taken = self.take_control(rest);
+            return Ok((used + taken, self.end_control()));
+        }
+        if rest.is_empty() && self.frame.remaining > 0 {
             return Ok((used, Item::NeedBytes));
         }
-        let length = shorter(frame.remaining, rest.len().min(room.len()));
+        let length = shorter(self.frame.remaining, rest.len().min(room.len()));
         let (source, target) = (&rest[..length], &mut room[..length]);
-        if frame.is_masked {
-            mask::copy(source, target, frame.key, usize::from(frame.turned));
+        if self.frame.is_masked {
+            mask::copy(source, target, self.frame.key, usize::from(self.frame.turned));
         } else {
             target.copy_from_slice(source);
         }
-        let piece = self.deliver(frame, target)?;
+        let piece = self.deliver(target)?;
         Ok((used + length, Item::Piece(piece)))
+    }
+
+    /// Uses control frames alone, and stops before anything of a data frame: for whoever looks after a connection whose messages are somebody
+    /// else's. `None`: a data frame is next.
+    pub fn feed_controls(&mut self, input: &[u8]) -> Result<(usize, Option<Item>), Violation> {
+        let first = if self.header_length > 0 { self.header.first() } else { input.first() };
+        let is_data = match first {
+            _ if self.in_frame => !self.frame.opcode.is_control(),
+            Some(first) => first & 0x0F <= Opcode::Binary as u8,
+            None => return Ok((0, Some(Item::NeedBytes))),
+        };
+        if is_data {
+            return Ok((0, None));
+        }
+        self.feed(input, &mut []).map(|(used, item)| (used, Some(item)))
     }
 
     /// How many bytes of payload may be received straight into the caller's memory; 0 when a header or a control frame comes next.
     #[inline]
     pub fn direct_room(&self) -> u64 {
-        match self.frame {
-            Some(frame) if !frame.opcode.is_control() => frame.remaining,
-            _ => 0,
-        }
+        if self.in_frame && !self.frame.opcode.is_control() { self.frame.remaining } else { 0 }
     }
 
     /// Takes payload that was received straight into the caller's memory and unmasks it there; at most [`Decoder::direct_room`] bytes.
     pub fn accept_direct(&mut self, payload: &mut [u8]) -> Result<Piece, Violation> {
         debug_assert!(payload.len() as u64 <= self.direct_room());
-        let frame = self.frame.expect("direct_room was above zero, so a frame is under way");
-        if frame.is_masked {
-            mask::apply(payload, frame.key, usize::from(frame.turned));
+        if self.frame.is_masked {
+            mask::apply(payload, self.frame.key, usize::from(self.frame.turned));
         }
-        self.deliver(frame, payload)
+        self.deliver(payload)
     }
 
     /// The payload of the control frame that [`Decoder::feed`] just told of.
@@ -155,9 +182,19 @@ impl Decoder {
         }
     }
 
+    /// Frames that have begun, control frames among them, and messages that have ended.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.frames, self.messages)
+    }
+
+    /// Bytes of the message that is open, by the headers of its frames so far.
+    pub fn message_size(&self) -> u64 {
+        if self.in_message { self.message.size } else { 0 }
+    }
+
     /// Whether a message has begun and not ended.
     pub fn is_inside_message(&self) -> bool {
-        self.message.is_some()
+        self.in_message
     }
 
     /// Reads a header, possibly in several goes.
@@ -188,24 +225,19 @@ impl Decoder {
 
     /// A frame begins: may it, and does it fit the limits?
     #[inline]
-    fn begin(&mut self, header: FrameHeader) -> Result<Frame, Violation> {
-        let frame = Frame {
-            remaining: header.length,
-            key: header.masking_key.unwrap_or_default(),
-            turned: 0,
-            is_masked: header.masking_key.is_some(),
-            fin: header.fin,
-            opcode: header.opcode,
-        };
+    fn begin(&mut self, header: FrameHeader) -> Result<(), Violation> {
         if header.opcode.is_control() {
             self.control_length = 0;
         } else {
-            let mut message = match (header.opcode, self.message) {
-                (Opcode::Continuation, Some(message)) => message,
-                (Opcode::Continuation, None) => return Err(Violation::ContinuationWithoutStart),
-                (opcode, Some(_)) => return Err(Violation::MessageInsideMessage(kind_of(opcode))),
-                (opcode, None) => Message { kind: kind_of(opcode), size: 0, fragments: 0, utf8: Utf8::default() },
-            };
+            match (header.opcode, self.in_message) {
+                (Opcode::Continuation, true) => {}
+                (Opcode::Continuation, false) => return Err(Violation::ContinuationWithoutStart),
+                (opcode, true) => return Err(Violation::MessageInsideMessage(kind_of(opcode))),
+                (opcode, false) => {
+                    self.message = Message { kind: kind_of(opcode), size: 0, fragments: 0, utf8: Utf8::default() };
+                }
+            }
+            let message = &mut self.message;
             message.fragments += 1;
             if message.fragments > self.limits.max_fragments {
                 return Err(Violation::TooManyFragments { limit: self.limits.max_fragments });
@@ -215,16 +247,25 @@ impl Decoder {
             if message.size > self.limits.max_message {
                 return Err(Violation::MessageTooBig { limit: self.limits.max_message });
             }
-            self.message = Some(message);
+            self.in_message = true;
         }
-        self.frame = Some(frame);
-        Ok(frame)
+        self.frame = Frame {
+            remaining: header.length,
+            key: header.masking_key.unwrap_or_default(),
+            turned: 0,
+            is_masked: header.masking_key.is_some(),
+            fin: header.fin,
+            opcode: header.opcode,
+        };
+        self.in_frame = true;
+        self.frames += 1;
+        Ok(())
     }
 
     /// Payload has arrived at `payload`, unmasked: checks it and moves on.
     #[inline]
-    fn deliver(&mut self, mut frame: Frame, payload: &[u8]) -> Result<Piece, Violation> {
-        let message = self.message.as_mut().expect("a data frame is always part of a message");
+    fn deliver(&mut self, payload: &[u8]) -> Result<Piece, Violation> {
+        let (frame, message) = (&mut self.frame, &mut self.message);
         let kind = message.kind;
         frame.remaining -= payload.len() as u64;
         frame.turned = ((usize::from(frame.turned) + payload.len()) & 3) as u8;
@@ -237,14 +278,16 @@ impl Decoder {
             }
         }
         if ends_message {
-            self.message = None;
+            self.in_message = false;
+            self.messages += 1;
         }
-        self.frame = if ends_frame { None } else { Some(frame) };
+        self.in_frame = !ends_frame;
         Ok(Piece { kind, length: payload.len(), ends_message })
     }
 
     /// Gathers a control frame's payload, which the network may have cut.
-    fn take_control(&mut self, mut frame: Frame, input: &[u8]) -> usize {
+    fn take_control(&mut self, input: &[u8]) -> usize {
+        let frame = &mut self.frame;
         let length = shorter(frame.remaining, input.len());
         if length > 0 {
             let payload = self.control.get_or_insert_with(|| Box::new([0; MAX_CONTROL_PAYLOAD]));
@@ -254,16 +297,15 @@ impl Decoder {
             frame.turned = ((usize::from(frame.turned) + length) & 3) as u8;
             frame.remaining -= length as u64;
         }
-        self.frame = Some(frame);
         length
     }
 
-    fn end_control(&mut self, opcode: Opcode) -> Item {
-        if self.frame.is_some_and(|frame| frame.remaining > 0) {
+    fn end_control(&mut self) -> Item {
+        if self.frame.remaining > 0 {
             return Item::NeedBytes;
         }
-        self.frame = None;
-        match opcode {
+        self.in_frame = false;
+        match self.frame.opcode {
             Opcode::Ping => Item::Ping,
             Opcode::Pong => Item::Pong,
             _ => Item::Close,

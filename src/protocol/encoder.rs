@@ -61,6 +61,9 @@ impl Encoder {
             (None, MessageKind::Text) => Opcode::Text,
             (None, MessageKind::Binary) => Opcode::Binary,
         };
+        if opcode != Opcode::Continuation {
+            self.utf8 = Utf8::default();
+        }
         self.open = if ends_message { None } else { Some(kind) };
         Ok(FrameHeader { fin: ends_message, opcode, masking_key, length }.encode())
     }

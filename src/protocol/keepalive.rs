@@ -40,6 +40,11 @@ impl Keepalive {
         Keepalive { last_life: now, ping: Ping::None }
     }
 
+    /// When something was last received.
+    pub fn last_life(&self) -> Duration {
+        self.last_life
+    }
+
     /// Something was received.
     pub fn life(&mut self, now: Duration) {
         self.last_life = now;

@@ -47,7 +47,9 @@ impl ListenSockets {
             match bind_one(address) {
                 Ok(socket) => this.push(socket)?,
                 // A machine without IPv6 still listens on IPv4.
-                Err(_) if host == Host::Any => this.push(bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))?)?,
+                Err(error) if host == Host::Any && is_family_missing(&error) => {
+                    this.push(bind_one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))?)?
+                }
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
@@ -99,6 +101,10 @@ impl ListenSockets {
         let descriptors: &[BorrowedFd<'_>] = &descriptors[..self.sockets.len()];
         wait::wait_any(descriptors, Interest::READ, wake, timeout)
     }
+}
+
+fn is_family_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<Socket> {

@@ -44,6 +44,11 @@ impl Stream {
         wait::send(self.socket.as_fd(), first, second, patience)
     }
 
+    /// Sends from many pieces of memory; possibly less than all.
+    pub fn send_parts(&self, header: &[u8], first: &[u8], rest: &[&[u8]], patience: Patience) -> io::Result<usize> {
+        wait::send_parts(self.socket.as_fd(), header, first, rest, patience)
+    }
+
     /// Waits for the socket, the bell, or the time.
     pub fn wait(&self, interest: Interest, wake: &Wake, timeout: Option<Duration>) -> io::Result<Woken> {
         wait::wait_any(&[self.as_descriptor()], interest, wake, timeout)
@@ -75,7 +80,8 @@ impl Stream {
         self.socket.peer_addr().map(|address| address_text(address.as_socket()))
     }
 
-    fn as_descriptor(&self) -> BorrowedFd<'_> {
+    /// The descriptor, for waiting on many.
+    pub fn as_descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }

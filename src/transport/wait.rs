@@ -5,10 +5,13 @@
 //!
 //! Out of scope: which deadline applies, and what a thread does when it is woken.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::process::Process;
 
 /// What a wait waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +84,29 @@ pub fn wait_any(sockets: &[BorrowedFd<'_>], interest: Interest, wake: &Wake, tim
     Ok(if ready == 0 { Woken::TimedOut } else { Woken::Ready })
 }
 
+/// Waits until some of the sockets are ready, `wake` is rung, or the time is up; the positions of those that are ready.
+pub fn wait_each(sockets: &[(BorrowedFd<'_>, Interest)], wake: &Wake, timeout: Duration) -> io::Result<Vec<usize>> {
+    let bell = libc::pollfd { fd: wake.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let entry = |(socket, interest): &(BorrowedFd<'_>, Interest)| libc::pollfd {
+        // A negative descriptor is passed over: nothing is waited for there.
+        fd: if interest.events() == 0 { -1 } else { socket.as_raw_fd() },
+        events: interest.events(),
+        revents: 0,
+    };
+    let mut entries: Vec<libc::pollfd> = std::iter::once(bell).chain(sockets.iter().map(entry)).collect();
+    let timeout = libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the vector lives across the call and holds as many entries as it says.
+    let ready = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
+    }
+    if entries[0].revents != 0 {
+        wake.drain();
+    }
+    Ok((0..sockets.len()).filter(|position| entries[position + 1].revents != 0).collect())
+}
+
 /// The most sockets one wait watches: a listener binds one a family.
 pub const MAX_SOCKETS: usize = 8;
 
@@ -94,7 +120,7 @@ pub fn receive(socket: BorrowedFd<'_>, first: &mut [u8], second: &mut [u8], pati
     let flags = if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
     let mut message = message(&mut parts);
     // SAFETY: the message points to two live, exclusively borrowed slices; the kernel writes no further than their lengths.
-    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) };
+    let received = unsafe { recvmsg(socket.as_raw_fd(), &mut message, flags) };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
@@ -108,9 +134,49 @@ pub fn send(socket: BorrowedFd<'_>, first: &[u8], second: &[u8], patience: Patie
     let flags = NO_SIGNAL | if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
     let message = message(&mut parts);
     // SAFETY: the message points to two live slices, which sendmsg only reads.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) };
+    let sent = unsafe { sendmsg(socket.as_raw_fd(), &message, flags) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
+
+/// The most pieces that one call sends; what is left goes with the next.
+const MAX_PARTS: usize = 64;
+
+/// Sends many pieces of memory, one after the other, without ever raising SIGPIPE.
+pub fn send_parts(socket: BorrowedFd<'_>, header: &[u8], first: &[u8], rest: &[&[u8]], patience: Patience) -> io::Result<usize> {
+    let entry = |part: &[u8]| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+    let mut parts = [entry(&[]); MAX_PARTS];
+    (parts[0], parts[1]) = (entry(header), entry(first));
+    for (slot, part) in parts[2..].iter_mut().zip(rest) {
+        *slot = entry(part);
+    }
+    let flags = NO_SIGNAL | if patience == Patience::None { libc::MSG_DONTWAIT } else { 0 };
+    // SAFETY: as in `message`.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = parts.as_mut_ptr();
+    message.msg_iovlen = (rest.len() + 2).min(MAX_PARTS) as _;
+    // SAFETY: the message points to live slices, which sendmsg only reads.
+    let sent = unsafe { sendmsg(socket.as_raw_fd(), &message, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// On Linux the system call itself: libc's functions are cancellation points, so that a host which cancels its threads would unwind through
+/// this library; and they spend some thirty instructions on it in every process with threads.
+#[cfg(target_os = "linux")]
+#[inline]
+unsafe fn recvmsg(socket: libc::c_int, message: *mut libc::msghdr, flags: libc::c_int) -> isize {
+    // SAFETY: the caller's promise, that of recvmsg.
+    unsafe { libc::syscall(libc::SYS_recvmsg, socket, message, flags) as isize }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+unsafe fn sendmsg(socket: libc::c_int, message: *const libc::msghdr, flags: libc::c_int) -> isize {
+    // SAFETY: the caller's promise, that of sendmsg.
+    unsafe { libc::syscall(libc::SYS_sendmsg, socket, message, flags) as isize }
+}
+
+#[cfg(not(target_os = "linux"))]
+use libc::{recvmsg, sendmsg};
 
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 const NO_SIGNAL: libc::c_int = 0; // SO_NOSIGPIPE is set on the socket instead
@@ -131,23 +197,22 @@ fn message(parts: &mut [libc::iovec; 2]) -> libc::msghdr {
 pub struct Wake(OwnedFd, Option<OwnedFd>);
 
 thread_local! {
-    static OWN_WAKE: std::cell::OnceCell<Arc<Wake>> = const { std::cell::OnceCell::new() };
+    static OWN_WAKE: RefCell<Option<(Process, Arc<Wake>)>> = const { RefCell::new(None) };
 }
 
 impl Wake {
     /// The descriptor of the calling thread, made on its first wait.
     pub fn of_this_thread() -> io::Result<Arc<Wake>> {
-        OWN_WAKE.with(|cell| match cell.get() {
-            Some(wake) => Ok(Arc::clone(wake)),
-            None => {
-                let wake = Arc::new(Wake::new()?);
-                Ok(Arc::clone(cell.get_or_init(|| wake)))
-            }
+        OWN_WAKE.with_borrow_mut(|own| match own {
+            Some((process, wake)) if *process == Process::current() => Ok(Arc::clone(wake)),
+            // A child shares its parent's descriptor, and would swallow its rings.
+            _ => Ok(Arc::clone(&own.insert((Process::current(), Arc::new(Wake::new()?))).1)),
         })
     }
 
+    /// Another one, for a thread that is to be woken for all it does.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn new() -> io::Result<Wake> {
+    pub fn new() -> io::Result<Wake> {
         // SAFETY: no pointers; the result is checked, and owned by nobody else.
         let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if descriptor < 0 {
@@ -157,8 +222,9 @@ impl Wake {
         Ok(Wake(unsafe { OwnedFd::from_raw_fd(descriptor) }, None))
     }
 
+    /// Another one, for a thread that is to be woken for all it does.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn new() -> io::Result<Wake> {
+    pub fn new() -> io::Result<Wake> {
         let mut ends = [0; 2];
         // SAFETY: pipe writes two descriptors into the array.
         if unsafe { libc::pipe(ends.as_mut_ptr()) } < 0 {

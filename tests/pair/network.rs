@@ -66,6 +66,8 @@ pub struct Side {
     pub lost_at: Option<Duration>,
     /// Everything that ever left this side.
     pub wire: Vec<u8>,
+    /// Everything that ever reached it.
+    pub arrived: Vec<u8>,
     /// Whether the network takes bytes from this side; a full socket buffer takes none.
     pub can_send: bool,
     /// Whether bytes reach this side; a cable that was pulled delivers none.
@@ -83,6 +85,7 @@ impl Side {
             violation: None,
             lost_at: None,
             wire: Vec::new(),
+            arrived: Vec::new(),
             can_send: true,
             can_receive: true,
             arriving: VecDeque::new(),
@@ -300,6 +303,7 @@ impl Pair {
         if bytes.is_empty() {
             return false;
         }
+        side.arrived.extend_from_slice(&bytes);
         side.receive(&bytes, network, now, random);
         true
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::wait::{Operation, Wait};
-use crate::connection::{CloseSent, Connection, Progress, ReceiveClaim, ReceiveHalf, Received, Step};
+use super::wait::Wait;
+use crate::connection::{CloseSent, Connection, Operation, Progress, ReceiveClaim, ReceiveHalf, Received, Step};
 use crate::driver::clock;
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, Role};
@@ -12,13 +12,17 @@ use crate::transport::{Interest, Patience, Wake};
 /// How long the client waits for the server to end the TCP connection first, and how long a side that has failed the connection reads on.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long a closer waits for the receiving side before it looks whether it is to stop.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Sends the close frame and leaves the receiving side open. WinHttpWebSocketShutdown.
 pub fn shutdown(connection: &Connection, frame: CloseFrame) -> Result<()> {
     match connection.send_close(frame)? {
         CloseSent::Before => Err(Error::new(Status::InvalidOperation, "this side has sent its close frame already")),
-        CloseSent::Now | CloseSent::ByLibrary => {
+        sent @ (CloseSent::Now | CloseSent::ByLibrary) => {
+            let _closer = connection.enter_close();
             let mut wait = Wait::new(connection, Operation::Close, connection.options().close_timeout);
-            flush(connection, &mut wait)?;
+            flush(connection, &mut wait, sent)?;
             if connection.is_closed() && connection.role() == Role::Server {
                 connection.end_sending_when_flushed();
             }
@@ -36,14 +40,15 @@ pub fn close(connection: &Connection, frame: CloseFrame) -> Result<()> {
 }
 
 fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
+    let _closer = connection.enter_close();
     let mut wait = Wait::new(connection, Operation::Close, connection.options().close_timeout);
-    connection.send_close(frame)?;
-    flush(connection, &mut wait)?;
+    let sent = connection.send_close(frame)?;
+    flush(connection, &mut wait, sent)?;
     let mut claim = claim(connection, &mut wait)?;
     let mut waste = [0; 4096];
     while !connection.is_closed() {
         match claim.half().step(connection, &mut waste, wait.patience()) {
-            Ok(Step::Received(Received::Piece(_) | Received::Close)) => {}
+            Ok(Step::Nothing | Step::Received(Received::Piece(_) | Received::Close)) => wait.look()?,
             Ok(Step::Blocked { interrupted }) => wait.for_bytes(claim.half(), interrupted)?,
             Err(error) => {
                 connection.fail(&error);
@@ -52,7 +57,7 @@ fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
         }
     }
     // The answer to a close frame that came while this one was on its way, or the program's own.
-    flush(connection, &mut wait)?;
+    flush(connection, &mut wait, CloseSent::ByLibrary)?;
     match connection.role() {
         // RFC 6455 §7.1.1: the server ends the TCP connection first, so that it is the one that keeps TIME_WAIT.
         Role::Server => connection.end_sending_when_flushed(),
@@ -65,11 +70,12 @@ fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
     Ok(())
 }
 
-/// Writes everything that waits.
-fn flush(connection: &Connection, wait: &mut Wait<'_>) -> Result<()> {
+/// Writes everything that waits. If that fails, the program's own close frame has not left; the library's answer is a courtesy.
+fn flush(connection: &Connection, wait: &mut Wait<'_>, sent: CloseSent) -> Result<()> {
     loop {
         match connection.flush() {
-            Some(Progress::Done) => return Ok(()),
+            Some(Progress::Done) if sent == CloseSent::ByLibrary => return Ok(()),
+            Some(Progress::Done) => return connection.check_sending(),
             Some(_) => wait.for_room(false)?,
             None => wait.for_turn()?,
         }
@@ -79,7 +85,8 @@ fn flush(connection: &Connection, wait: &mut Wait<'_>) -> Result<()> {
 /// Takes the receiving side over; a receive that was waiting has been told to stop.
 fn claim<'c>(connection: &'c Connection, wait: &mut Wait<'_>) -> Result<ReceiveClaim<'c>> {
     loop {
-        let time = wait.remaining()?.unwrap_or(LAST_WORDS);
+        wait.look()?;
+        let time = wait.remaining()?.map_or(LOOK_AGAIN, |remaining| remaining.min(LOOK_AGAIN));
         if let Some(claim) = connection.claim_receive_within(time) {
             return Ok(claim);
         }

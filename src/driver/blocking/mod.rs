@@ -14,26 +14,77 @@ pub use close::{close, shutdown};
 pub use open::{Opening, Reply, open};
 pub use stop::StopSign;
 
-use super::entropy::masking_key;
-use crate::connection::{Connection, Progress, ReceiveClaim, Received, Signal, Step};
+use std::sync::Arc;
+
+use super::caretaker;
+use crate::connection::{Beginning, Connection, Frame, MessageStep, Operation, Outgoing, Progress, ReceiveClaim, Received, Step, Turn};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
 use crate::transport::Interest;
-use wait::{Operation, Wait};
+use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
-    connection.check_may_receive()?;
     let mut claim = connection.claim_receive()?;
+    claim.half().begin_piece()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     loop {
         match claim.half().step(connection, room, wait.patience()) {
-            Ok(Step::Received(received)) => return Ok(received),
+            Ok(Step::Received(received)) => {
+                if received == Received::Close {
+                    connection.tell_close();
+                }
+                return Ok(received);
+            }
+            Ok(Step::Nothing) => {
+                if let Err(reason) = wait.look() {
+                    return Err(end_receive(connection, claim, reason));
+                }
+            }
             Ok(Step::Blocked { interrupted }) => {
                 if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
                     return Err(end_receive(connection, claim, reason));
                 }
             }
+            Err(error) => return Err(end_receive(connection, claim, error)),
+        }
+    }
+}
+
+/// A whole message, or the peer's close frame.
+#[derive(Clone, Copy, Debug)]
+pub enum WholeMessage {
+    /// A message in memory of the library: where, and how long. Valid until the next receive on the connection, or its end.
+    Message(MessageKind, *const u8, usize),
+    /// The peer's close frame.
+    Close,
+}
+
+/// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
+pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
+    let mut claim = connection.claim_receive()?;
+    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
+    loop {
+        match claim.half().step_message(connection, wait.patience()) {
+            Ok(MessageStep::Message(kind)) => {
+                let message = claim.half().message();
+                return Ok(WholeMessage::Message(kind, message.as_ptr(), message.len()));
+            }
+            Ok(MessageStep::Close) => {
+                connection.tell_close();
+                return Ok(WholeMessage::Close);
+            }
+            Ok(MessageStep::Nothing) => {
+                if let Err(reason) = wait.look() {
+                    return Err(end_receive(connection, claim, reason));
+                }
+            }
+            Ok(MessageStep::Blocked { interrupted }) => {
+                if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
+                    return Err(end_receive(connection, claim, reason));
+                }
+            }
+            Err(error) if error.status() == Status::InvalidOperation => return Err(error),
             Err(error) => return Err(end_receive(connection, claim, error)),
         }
     }
@@ -53,7 +104,7 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
             connection.stream().shut_down();
             error
         }
-        Status::NotEnoughMemory => error,
+        Status::NotEnoughMemory | Status::Internal => error,
         // RFC 6455 §7.1.7: the close frame that says why has been sent; a peer that still sends would make the system answer with a reset, which
         // destroys that frame on its way.
         _ => {
@@ -65,6 +116,11 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
 
 /// Sends one frame. WinHttpWebSocketSend.
 pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payload: &[u8]) -> Result<()> {
+    send_parts(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] })
+}
+
+/// Sends one frame that lies in several places.
+pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout());
     let mut turn = loop {
         match connection.try_turn_for_data()? {
@@ -72,27 +128,48 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             None => wait.for_turn()?,
         }
     };
-    let mut frame = turn.begin(kind, ends_message, payload)?;
+    let beginning = turn.begin(&message)?;
+    let sent = match message.parts {
+        [payload] => turn.write_at_once(&beginning, payload, wait.patience()).map_err(|error| not_sent(connection, error))?,
+        _ => 0,
+    };
+    if sent < beginning.wire_length() {
+        return send_rest(connection, turn, Frame::new(&beginning, message.parts, sent)?, &beginning, wait);
+    }
+    turn.end(&beginning);
+    Ok(())
+}
+
+/// The frame is large, or the socket did not take all of it.
+fn send_rest(connection: &Connection, mut turn: Turn<'_>, mut frame: Frame<'_>, beginning: &Beginning, mut wait: Wait<'_>) -> Result<()> {
     loop {
         let interrupted = match turn.step(&mut frame, wait.patience()) {
             Ok(Progress::Done) => break,
             Ok(Progress::Blocked) => false,
             Ok(Progress::Interrupted) => true,
-            Err(error) => return Err(wait::stopped(connection, Operation::Send).unwrap_or(error)),
+            Err(error) => return Err(not_sent(connection, error)),
         };
         if let Err(reason) = wait.for_room(interrupted) {
             let limit = connection.options().send_queue_limit;
-            return if connection.is_raised(Signal::Dropped) { Err(reason) } else { turn.give_up(frame, reason, limit) };
+            return if connection.signals().is_dropped() { Err(reason) } else { turn.give_up(frame, reason, limit) };
         }
     }
     drop(frame);
-    turn.settle();
+    turn.end(beginning);
     Ok(())
 }
 
-/// Where this driver's connections get their masking keys.
-pub fn keys() -> crate::connection::Keys {
-    masking_key
+/// Why a send has failed: if the handle was closed meanwhile, that explains the rest.
+#[cold]
+fn not_sent(connection: &Connection, error: Error) -> Error {
+    wait::stopped(connection, Operation::Send).unwrap_or(error)
+}
+
+/// Has a connection that was just opened looked after.
+pub fn adopt(connection: &Arc<Connection>, may_start_threads: bool) {
+    if may_start_threads {
+        caretaker::look_after(connection);
+    }
 }
 
 /// What a wait for sending waits for.

@@ -142,9 +142,12 @@ fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
 fn connect(opening: Opening<'_>, addresses: &[SocketAddr], whole: Deadline) -> Result<Stream> {
     let mut tried = Vec::new();
     let mut last = None;
-    for &address in addresses {
+    for (index, &address) in addresses.iter().enumerate() {
         let start = clock::now();
-        match attempt(opening, address, whole) {
+        // An address that swallows everything must leave time for the next.
+        let left = (addresses.len() - index) as u32;
+        let fair = whole.remaining()?.map(|remaining| remaining / left);
+        match attempt(opening, address, fair, whole) {
             Ok(stream) => return Ok(stream),
             Err(AttemptError::Stopped(error)) => return Err(error),
             Err(AttemptError::Failed(error)) => {
@@ -169,10 +172,11 @@ enum AttemptError {
     Failed(Error),
 }
 
-fn attempt(opening: Opening<'_>, address: SocketAddr, whole: Deadline) -> Result<Stream, AttemptError> {
+fn attempt(opening: Opening<'_>, address: SocketAddr, fair: Option<Duration>, whole: Deadline) -> Result<Stream, AttemptError> {
     let options = opening.options;
     let failed = |error: std::io::Error| AttemptError::Failed(Error::from_system(Status::CannotConnect, &error));
-    let own = Deadline::new(options.connect_timeout, Phase::Connect, "not connected");
+    let time = [options.connect_timeout, fair].into_iter().flatten().min();
+    let own = Deadline::new(time, Phase::Connect, "not connected");
     let attempt = Attempt::begin(address).map_err(failed)?;
     let waited = sleep(opening.sign, &[own, whole], options.interruptible, |wake, timeout| attempt.wait(wake, timeout));
     if let Err(error) = waited {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ROOM;
-use crate::connection::{Connection, Progress, ReceiveHalf, Signal};
+use crate::connection::{Connection, Operation, Progress, ReceiveHalf};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::transport::{Interest, Patience, Wake, Woken};
@@ -14,24 +14,6 @@ const LONGEST_SLICE: Duration = Duration::from_millis(25);
 /// How long a wait that nobody rings for may last before it looks again: for a ping that another thread is about to send.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What the caller is doing, for cancellation and for the sentence.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Operation {
-    Receive,
-    Send,
-    Close,
-}
-
-impl Operation {
-    fn cancel_signal(self) -> Signal {
-        match self {
-            Operation::Receive => Signal::CancelReceive,
-            Operation::Send => Signal::CancelSend,
-            Operation::Close => Signal::CancelClose,
-        }
-    }
-}
-
 /// One blocking call's patience: made at its beginning, asked whenever a step is blocked.
 #[derive(Debug)]
 pub(super) struct Wait<'c> {
@@ -41,6 +23,8 @@ pub(super) struct Wait<'c> {
     /// The clock is read at the beginning only by those who set a timeout.
     deadline: Option<Duration>,
     now: Duration,
+    /// How many cancels there had been when the call began.
+    cancels: u32,
 }
 
 impl<'c> Wait<'c> {
@@ -53,7 +37,7 @@ impl<'c> Wait<'c> {
                 (now, Some(now + timeout))
             }
         };
-        Wait { connection, operation, timeout, deadline, now }
+        Wait { connection, operation, timeout, deadline, now, cancels: connection.signals().cancels(operation) }
     }
 
     /// Whether the next system call may wait for a slice.
@@ -75,12 +59,21 @@ impl<'c> Wait<'c> {
         }
     }
 
+    /// Something has happened, but not what is waited for: is there still time, and does anybody want this to stop?
+    pub(super) fn look(&mut self) -> Result<()> {
+        self.check(false)?;
+        if self.deadline.is_some() {
+            self.remaining()?;
+        }
+        Ok(())
+    }
+
     /// Waits for something to receive, and meanwhile keeps the connection alive and sends what others have left.
     pub(super) fn for_bytes(&mut self, half: &mut ReceiveHalf, interrupted: bool) -> Result<()> {
         self.check(interrupted)?;
         loop {
             let remaining = self.remaining()?;
-            let due = self.connection.keep_alive(self.now, half.take_life())?;
+            let due = self.connection.keep_alive(self.now, half.take_life(), false)?;
             self.connection.flush();
             let alarm = due.map(|due| due.saturating_sub(self.now));
             let timeout = [remaining, alarm, self.pending_ping()].into_iter().flatten().min();
@@ -140,6 +133,9 @@ impl<'c> Wait<'c> {
         if let Some(reason) = stopped(self.connection, self.operation) {
             return Err(reason);
         }
+        if self.connection.signals().cancels(self.operation) != self.cancels {
+            return Err(Error::new(Status::Cancelled, "the operation was cancelled"));
+        }
         if interrupted && self.connection.options().interruptible {
             return Err(Error::new(Status::Interrupted, "a signal ended the wait"));
         }
@@ -158,17 +154,14 @@ impl<'c> Wait<'c> {
     }
 }
 
-/// Why this operation must stop, if another thread wants it to. A cancel is taken: it ends one wait.
+/// Why this operation must stop for good, if another thread wants it to.
 pub(super) fn stopped(connection: &Connection, operation: Operation) -> Option<Error> {
-    if connection.is_raised(Signal::Dropped) {
-        return Some(Error::new(Status::Cancelled, "the handle was closed meanwhile"));
-    }
-    if operation == Operation::Receive && connection.is_raised(Signal::Closing) {
-        return Some(Error::new(Status::Cancelled, "the connection was closed meanwhile"));
-    }
-    let signal = operation.cancel_signal();
-    if connection.is_raised(signal) && connection.take_signal(signal) {
-        return Some(Error::new(Status::Cancelled, "the operation was cancelled"));
-    }
-    None
+    let reason = if connection.signals().is_dropped() {
+        "the handle was closed meanwhile"
+    } else if operation == Operation::Receive && connection.signals().is_closing() {
+        "the connection was closed meanwhile"
+    } else {
+        return None;
+    };
+    Some(Error::new(Status::Cancelled, reason))
 }

@@ -66,7 +66,7 @@ pub enum ws_option_numbers {
     WS_OPTION_METHOD = 13035,
     /// Text, query. Of the request line: path and query. Server's request after its handshake.
     WS_OPTION_TARGET = 13036,
-    /// Text, query. "127.0.0.1:8000", "[::1]:8000". Request once it is connected, websocket, listener.
+    /// Text, query. "127.0.0.1:8000"; IPv6 in brackets. Request once it is connected, websocket, listener.
     WS_OPTION_LOCAL_ADDRESS = 13037,
     /// Text, query. Likewise, of the peer. Request once it is connected, websocket.
     WS_OPTION_REMOTE_ADDRESS = 13038,

@@ -2,7 +2,7 @@
 # Compiles the public header as a stranger's program would: alone, twice, and after a hostile <windows.h>, in every language
 # version it promises, with every warning an error. Prints one line a combination that fails, and a count.
 set -u
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit 1
 
 warnings="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wundef -Werror"
 work=$(mktemp -d)

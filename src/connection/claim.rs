@@ -1,0 +1,157 @@
+//! Whose the receive half is: nobody's, a program's thread's, or the caretaker's.
+//!
+//! The half is taken out of its slot and put back, so no lock is held while somebody receives. Out of scope: receiving.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Connection, ReceiveHalf, lock};
+use crate::error::{Error, Result, Status};
+
+/// Who holds the receive half.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// A thread inside a receive, or inside `ws_close`.
+    User,
+    /// The caretaker, for a moment.
+    Caretaker,
+}
+
+/// The receive half, unless somebody holds it.
+#[derive(Debug)]
+pub(super) struct ReceiveSlot {
+    half: Option<Box<ReceiveHalf>>,
+    holder: Holder,
+    pub(super) options_changed: bool,
+    /// Something has happened after which a receive may not be possible: look what it was.
+    pub(super) is_barred: bool,
+    waiting: u16,
+    /// How often a thread of the program has taken the half: the caretaker looks after connections where this stands still.
+    claims: u32,
+    pub(super) counted: Counted,
+}
+
+/// What was received, as far as claims have ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counted {
+    /// Bytes, with frame headers.
+    pub bytes: u64,
+    /// Frames, with control frames.
+    pub frames: u64,
+    /// Messages that have ended.
+    pub messages: u64,
+}
+
+impl ReceiveSlot {
+    pub(super) fn new(half: ReceiveHalf) -> ReceiveSlot {
+        ReceiveSlot {
+            half: Some(Box::new(half)),
+            holder: Holder::User,
+            options_changed: false,
+            is_barred: false,
+            waiting: 0,
+            claims: 0,
+            counted: Counted::default(),
+        }
+    }
+}
+
+impl Connection {
+    /// Takes the receive half: 4317 if another thread of the program has it, or if nothing can be received any more; or why the connection
+    /// failed. The caretaker is waited for; it is quick.
+    #[inline]
+    pub fn claim_receive(&self) -> Result<ReceiveClaim<'_>> {
+        let mut slot = lock(&self.receive);
+        if slot.is_barred {
+            drop(slot);
+            self.check_may_receive()?;
+            slot = lock(&self.receive);
+        }
+        if slot.half.is_none() && slot.holder == Holder::Caretaker {
+            slot = self.wait_for_half(slot, Duration::MAX, |slot| slot.half.is_none() && slot.holder == Holder::Caretaker);
+        }
+        match self.take_half(&mut slot, Holder::User) {
+            Some(claim) => Ok(claim),
+            None => Err(Error::new(Status::InvalidOperation, "another thread is receiving")),
+        }
+    }
+
+    /// Takes the receive half as soon as it is free; `None` when `timeout` is over first.
+    pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
+        let slot = lock(&self.receive);
+        let mut slot = self.wait_for_half(slot, timeout, |slot| slot.half.is_none());
+        self.take_half(&mut slot, Holder::User)
+    }
+
+    /// Takes the receive half for the caretaker, if it is free and nobody of the program has had it since it had been taken `claims` times.
+    /// The other case is the number of claims now.
+    pub fn claim_for_caretaker(&self, claims: u32) -> Result<ReceiveClaim<'_>, u32> {
+        let mut slot = lock(&self.receive);
+        if slot.claims != claims {
+            return Err(slot.claims);
+        }
+        self.take_half(&mut slot, Holder::Caretaker).ok_or(claims.wrapping_sub(1))
+    }
+
+    /// Whether a thread of the program is receiving.
+    pub fn is_receiving(&self) -> bool {
+        let slot = lock(&self.receive);
+        slot.half.is_none() && slot.holder == Holder::User
+    }
+
+    fn wait_for_half<'s>(
+        &self,
+        mut slot: MutexGuard<'s, ReceiveSlot>,
+        timeout: Duration,
+        condition: impl FnMut(&mut ReceiveSlot) -> bool,
+    ) -> MutexGuard<'s, ReceiveSlot> {
+        slot.waiting += 1;
+        let waited = self.receive_free.wait_timeout_while(slot, timeout, condition);
+        let (mut slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        slot.waiting -= 1;
+        slot
+    }
+
+    #[inline]
+    fn take_half(&self, slot: &mut ReceiveSlot, holder: Holder) -> Option<ReceiveClaim<'_>> {
+        let mut half = slot.half.take()?;
+        slot.holder = holder;
+        if holder == Holder::User {
+            slot.claims = slot.claims.wrapping_add(1);
+        }
+        if slot.options_changed {
+            slot.options_changed = false;
+            half.set_limits(&self.options());
+        }
+        Some(ReceiveClaim { connection: self, half: Some(half) })
+    }
+}
+
+/// The right to receive. Gives the half back when it is dropped.
+#[derive(Debug)]
+pub struct ReceiveClaim<'c> {
+    connection: &'c Connection,
+    half: Option<Box<ReceiveHalf>>,
+}
+
+impl ReceiveClaim<'_> {
+    /// The half.
+    #[inline]
+    pub fn half(&mut self) -> &mut ReceiveHalf {
+        self.half.as_mut().expect("the half is here until the claim is dropped")
+    }
+}
+
+impl Drop for ReceiveClaim<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let mut slot = lock(&self.connection.receive);
+        if let Some(half) = self.half.take() {
+            slot.counted = half.counted();
+            slot.half = Some(half);
+        }
+        if slot.waiting > 0 {
+            self.connection.receive_free.notify_all();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Whole messages: pieces put together in memory of the library.
+//!
+//! In scope: the memory, its limit, and what happens when a receive ends in the middle of a message (nothing is lost: the next one goes on).
+//! Out of scope: how pieces are received.
+
+use super::receive::{ReceiveHalf, Received, Step};
+use super::{Connection, lock};
+use crate::error::{Error, Result, Status};
+use crate::options::Options;
+use crate::protocol::{MessageKind, Piece, Violation};
+use crate::transport::Patience;
+
+/// What is kept from one message to the next; larger memory goes back when the next receive begins.
+const KEPT: usize = 64 << 10;
+
+/// The room that a message begins with, and the most by which it grows at a time: a length in a header never sizes an allocation.
+const FIRST: usize = 4 << 10;
+const MOST_GROWTH: usize = 1 << 20;
+
+/// A message under way, or the last one that was delivered.
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    /// All of it is room; the message is at its beginning.
+    bytes: Vec<u8>,
+    length: usize,
+    is_delivered: bool,
+}
+
+/// What a step towards a whole message came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MessageStep {
+    /// A message; [`ReceiveHalf::message`] has it.
+    Message(MessageKind),
+    /// The peer's close frame.
+    Close,
+    /// Something was received, and the message is not whole yet.
+    Nothing,
+    /// The socket has nothing more for now.
+    Blocked {
+        /// A signal handler ran meanwhile.
+        interrupted: bool,
+    },
+}
+
+impl Assembly {
+    /// The last message is no longer the program's: large memory goes back.
+    fn begin(&mut self) {
+        if self.bytes.len() > KEPT {
+            self.bytes = Vec::new();
+        }
+        self.length = 0;
+        self.is_delivered = false;
+    }
+
+    /// Room for `expected` more bytes, within what one step may take.
+    fn make_room(&mut self, expected: u64) -> Result<()> {
+        if self.length < self.bytes.len() {
+            return Ok(());
+        }
+        let wanted = usize::try_from(expected).unwrap_or(MOST_GROWTH).clamp(FIRST, MOST_GROWTH);
+        let growth = wanted.max(self.bytes.len().min(MOST_GROWTH));
+        self.bytes
+            .try_reserve_exact(growth)
+            .map_err(|_| Error::new(Status::NotEnoughMemory, format!("there is no memory for a message of {} bytes", self.length)))?;
+        self.bytes.resize(self.bytes.len() + growth, 0);
+        Ok(())
+    }
+}
+
+impl ReceiveHalf {
+    /// Goes on until a message is whole, or nothing is on the socket; 13002 for one that is larger than the limit, 4317 in the middle of a message
+    /// that was received in pieces.
+    pub fn step_message(&mut self, connection: &Connection, patience: Patience) -> Result<MessageStep> {
+        let mut assembly = self.assembly.take().unwrap_or_default();
+        let result = self.fill(&mut assembly, connection, patience);
+        self.assembly = Some(assembly);
+        result
+    }
+
+    /// The message that was just told of.
+    pub fn message(&self) -> &[u8] {
+        self.assembly.as_ref().map_or(&[], |assembly| &assembly.bytes[..assembly.length])
+    }
+
+    /// A piece is to be received: 4317 if the message that is open was begun as a whole one. The last message is no longer the program's.
+    #[inline]
+    pub fn begin_piece(&mut self) -> Result<()> {
+        if self.expects_whole() {
+            return Err(Error::new(
+                Status::InvalidOperation,
+                "the message was begun as a whole one and must be received to its end as one",
+            ));
+        }
+        if let Some(assembly) = &mut self.assembly {
+            assembly.begin();
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, assembly: &mut Assembly, connection: &Connection, patience: Patience) -> Result<MessageStep> {
+        if assembly.is_delivered || assembly.length == 0 {
+            if self.is_inside_message() && !self.expects_whole() {
+                return Err(Error::new(
+                    Status::InvalidOperation,
+                    "the message was begun in pieces and must be received to its end in pieces",
+                ));
+            }
+            assembly.begin();
+        }
+        let limit = lock(&connection.options).max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
+        {
+            assembly.make_room(self.direct_room())?;
+            match self.step(connection, &mut assembly.bytes[assembly.length..], patience)? {
+                Step::Received(Received::Close) => return Ok(MessageStep::Close),
+                Step::Nothing => return Ok(MessageStep::Nothing),
+                Step::Blocked { interrupted } => return Ok(MessageStep::Blocked { interrupted }),
+                Step::Received(Received::Piece(Piece { kind, length, ends_message })) => {
+                    assembly.length += length;
+                    // The headers so far tell how large it will at least be.
+                    if self.message_size().max(assembly.length as u64) > limit {
+                        return Err(connection.fail_with(Violation::MessageTooBig { limit }));
+                    }
+                    self.set_expects_whole(!ends_message);
+                    if ends_message {
+                        assembly.is_delivered = true;
+                        return Ok(MessageStep::Message(kind));
+                    }
+                    return Ok(MessageStep::Nothing);
+                }
+            }
+        }
+    }
+}
