@@ -18,17 +18,19 @@ static struct {
 /* ---- connections: whoever is being served is in this list, so that the end of the program can reach them -------------------------------------- */
 
 struct connection {
-    ws_handle handle; /* the request, then the websocket */
+    ws_handle handle;    /* the request, then the websocket */
+    bool upgraded, told; /* told: the server's close frame was sent */
     struct connection *next;
 };
 static struct connection *connections;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t empty = PTHREAD_COND_INITIALIZER;
 
-static void set_handle(struct connection *connection, ws_handle handle)
+static void set_websocket(struct connection *connection, ws_handle websocket)
 {
     pthread_mutex_lock(&mutex);
-    connection->handle = handle;
+    connection->handle = websocket;
+    connection->upgraded = true;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -38,9 +40,33 @@ static void leave_list(struct connection *connection)
     struct connection **link = &connections;
     while (*link != connection) link = &(*link)->next;
     *link = connection->next;
-    pthread_cond_signal(&changed);
+    if (connections == NULL) pthread_cond_signal(&empty);
     pthread_mutex_unlock(&mutex);
     free(connection);
+}
+
+/* Sends every client a close frame; its thread then receives the answer, and ends. What has not ended after two seconds is dropped. */
+static void close_everybody(void)
+{
+    const uint32_t patience_ms = 100; /* for a client that reads nothing */
+    struct timespec deadline = moment_after(2000), now;
+    pthread_mutex_lock(&mutex);
+    while (connections != NULL) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        bool late = now.tv_sec > deadline.tv_sec || (now.tv_sec == deadline.tv_sec && now.tv_nsec >= deadline.tv_nsec);
+        for (struct connection *connection = connections; connection != NULL; connection = connection->next) {
+            if (late) {
+                ws_close_handle(connection->handle);
+            } else if (connection->upgraded && !connection->told) {
+                ws_set_option(connection->handle, WS_OPTION_SEND_TIMEOUT, &patience_ms, sizeof patience_ms);
+                ws_shutdown(connection->handle, WS_CLOSE_GOING_AWAY, "Stopping", 8);
+                connection->told = true;
+            }
+        }
+        struct timespec soon = moment_after(20);
+        pthread_cond_timedwait(&empty, &mutex, &soon);
+    }
+    pthread_mutex_unlock(&mutex);
 }
 
 static ws_status echo(ws_handle websocket)
@@ -52,7 +78,8 @@ static ws_status echo(ws_handle websocket)
         ws_status status = ws_receive(websocket, piece, sizeof piece, &length, &type);
         if (status != WS_OK) return status;
         if (type == WS_CLOSE_FRAME) return ws_close(websocket, WS_CLOSE_NORMAL, NULL, 0); /* it was answered already: this waits for the end */
-        if ((status = ws_send(websocket, type, piece, length)) != WS_OK) return status;
+        status = ws_send(websocket, type, piece, length);
+        if (status != WS_OK && !stop_asked_within(0)) return status; /* after our own close frame: only the client's is still of interest */
     }
 }
 
@@ -69,7 +96,7 @@ static ws_status serve_request(struct connection *connection, ws_handle request)
     if (!is_websocket) return ws_respond(request, 400, "text/plain", hint, sizeof hint - 1);
     status = ws_complete_upgrade(request, &websocket);
     if (status != WS_OK) return status;
-    set_handle(connection, websocket);
+    set_websocket(connection, websocket);
     status = echo(websocket);
     ws_close_handle(websocket);
     return status;
@@ -105,30 +132,6 @@ static void start(ws_handle request)
         ws_close_handle(request);
         leave_list(connection);
     }
-}
-
-/* Says goodbye to one after the other, all within two seconds; then what has not left yet is dropped. */
-static void close_everybody(void)
-{
-    uint32_t patience_ms = 2000;
-    struct timespec deadline = moment_after(patience_ms), now;
-    pthread_mutex_lock(&mutex);
-    while (connections != NULL) {
-        ws_handle handle = connections->handle;
-        pthread_mutex_unlock(&mutex);
-        clock_gettime(CLOCK_REALTIME, &now);
-        int64_t left_ms = (int64_t)(deadline.tv_sec - now.tv_sec) * 1000 + (deadline.tv_nsec - now.tv_nsec) / 1000000;
-        if (left_ms > 0) {
-            patience_ms = (uint32_t)left_ms;
-            if (ws_set_option(handle, WS_OPTION_CLOSE_TIMEOUT, &patience_ms, sizeof patience_ms) == WS_OK)
-                ws_close(handle, WS_CLOSE_GOING_AWAY, "Stopping", 8); /* no harm if it is a request, or gone: then it says so */
-        }
-        ws_close_handle(handle);
-        struct timespec soon = moment_after(20);
-        pthread_mutex_lock(&mutex);
-        if (connections != NULL && connections->handle == handle) pthread_cond_timedwait(&changed, &mutex, &soon);
-    }
-    pthread_mutex_unlock(&mutex);
 }
 
 /* ---- the program ------------------------------------------------------------------------------------------------------------------------------- */

@@ -47,6 +47,7 @@ install(FILES "${PROJECT_BINARY_DIR}/package/ws101-config.cmake" "${PROJECT_BINA
   DESTINATION "${package_directory}")
 
 file(RELATIVE_PATH ws101_pc_prefix "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+string(REGEX REPLACE "/$" "" ws101_pc_prefix "${ws101_pc_prefix}")
 list(TRANSFORM ws101_native_libraries PREPEND "-l" OUTPUT_VARIABLE native_flags)
 list(JOIN native_flags " " ws101_pc_private)
 configure_file(cmake/ws101.pc.in "${PROJECT_BINARY_DIR}/package/ws101.pc" @ONLY)

@@ -26,10 +26,14 @@ run_ctest() {
   return $status
 }
 
-# run_judge SCRIPT [ARG...]: a script of tests/ that itself knows when to skip
+# run_judge SCRIPT [ARG...]: a script of tests/ that itself knows when to skip. Its last line is its summary, or why it was skipped.
 run_judge() {
+  local status=0
   [ -x "$1" ] || skip "$1 is not there"
-  "$@"
+  "$@" > build/judge.out 2>&1 || status=$?
+  cat build/judge.out
+  [ $status = 77 ] || echo "summary: $(tail -n 1 build/judge.out)"
+  return $status
 }
 
 step_format() { cargo fmt --check; }
@@ -56,14 +60,8 @@ step_header() {
 }
 
 step_header_compiles() {
-  local script found=
   need g++ g++ || exit 77
-  for script in tests/header/*.sh; do
-    [ -x "$script" ] || continue
-    found=yes
-    "$script"
-  done
-  [ -n "$found" ] || skip "tests/header is not there"
+  run_judge tests/header/run
 }
 
 step_build() { build_tree release; }
@@ -131,7 +129,7 @@ step_valgrind() {
   local check="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --fair-sched=try" program count=0
   need valgrind valgrind libc6-dbg || exit 77
   build_tree debug
-  WRAP=$check ctest --test-dir build/debug --output-on-failure --no-tests=error -R '^example_(time|plain|other|probe_of_time|echo_(16|65536|empty))'
+  WRAP=$check ctest --test-dir build/debug --output-on-failure --no-tests=error -j "$(processors)" -R '^example_(time|plain|other|client|probe|echo_(16|65536|empty|client))'
   for program in build/debug/tests/c/test_*; do
     { [ -f "$program" ] && [ -x "$program" ]; } || continue
     echo "== $program"

@@ -56,8 +56,9 @@ impl Connection {
     /// A ping has come: the answer is left in the outbox, and written here if nobody is writing.
     pub(super) fn answer_ping(&self, payload: &[u8]) {
         let mut outbox = self.outbox();
-        // RFC 6455 §5.5.2: every ping, until the peer's close frame has come.
-        if outbox.lifecycle.may_receive() && outbox.failure().is_none() {
+        // RFC 6455 §5.5.2 wants an answer until the peer's close frame has come. But a peer that has this side's close frame reads no more, and
+        // ends the connection: with a pong unread, by a reset, which can destroy its own close frame on its way here.
+        if !outbox.lifecycle.has_sent_close() {
             outbox.pending().controls.put_pong(payload);
             self.flush_locked(outbox);
         }

@@ -23,8 +23,8 @@ pub enum Use {
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 thread_local! {
@@ -54,26 +54,26 @@ impl Buffer {
     /// The bytes in the queue.
     #[inline]
     pub fn filled(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes[self.start as usize..self.end as usize]
     }
 
     /// Room behind them.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.end..]
+        &mut self.bytes[self.end as usize..]
     }
 
     /// `count` bytes of the room are filled now.
     #[inline]
     pub fn add(&mut self, count: usize) {
-        self.end += count;
-        debug_assert!(self.end <= self.bytes.len());
+        self.end += count as u32;
+        debug_assert!(self.end as usize <= self.bytes.len());
     }
 
     /// The first `count` bytes are used.
     #[inline]
     pub fn consume(&mut self, count: usize) {
-        self.start += count;
+        self.start += count as u32;
         debug_assert!(self.start <= self.end);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -97,6 +97,8 @@ pub fn buffer_of(bytes: &[u8]) -> Result<Buffer> {
 
 fn allocate(size: usize) -> Result<Box<[u8]>> {
     let mut bytes = Vec::new();
+    // No buffer is as large as 4 GiB; the options see to that.
+    debug_assert!(u32::try_from(size).is_ok() || cfg!(test));
     bytes
         .try_reserve_exact(size)
         .map_err(|_| Error::new(Status::NotEnoughMemory, format!("there is no memory for a buffer of {size} bytes")))?;

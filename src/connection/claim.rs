@@ -42,6 +42,15 @@ pub struct Counted {
     pub messages: u64,
 }
 
+impl Counted {
+    #[inline]
+    pub(super) fn add(&mut self, more: Counted) {
+        self.bytes += more.bytes;
+        self.frames += more.frames;
+        self.messages += more.messages;
+    }
+}
+
 impl ReceiveSlot {
     pub(super) fn new(half: ReceiveHalf) -> ReceiveSlot {
         ReceiveSlot {
@@ -146,8 +155,8 @@ impl Drop for ReceiveClaim<'_> {
     #[inline]
     fn drop(&mut self) {
         let mut slot = lock(&self.connection.receive);
-        if let Some(half) = self.half.take() {
-            slot.counted = half.counted();
+        if let Some(mut half) = self.half.take() {
+            slot.counted.add(half.take_counted());
             slot.half = Some(half);
         }
         if slot.waiting > 0 {

@@ -66,15 +66,16 @@ pub struct ReceiveHalf {
     decoder: Decoder,
     /// Bytes received and not delivered; absent while there are none.
     buffer: Option<Buffer>,
-    buffer_size: usize,
+    buffer_size: u32,
     /// The first bytes behind a large frame.
     behind: [u8; NEXT_HEADER],
     behind_length: u8,
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
-    bytes: u64,
+    /// Since the half was last given back.
+    bytes: u32,
     /// Whole messages are put together here.
-    pub(super) assembly: Option<Assembly>,
+    pub(super) assembly: Option<Box<Assembly>>,
     /// The message under way was begun as a whole one.
     expects_whole: bool,
     /// Little came with the last read: the next goes into the stack.
@@ -95,7 +96,7 @@ impl ReceiveHalf {
         Ok(ReceiveHalf {
             decoder: Decoder::new(sender, limits(options)),
             buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
-            buffer_size: options.receive_buffer_size as usize,
+            buffer_size: options.receive_buffer_size,
             behind: [0; NEXT_HEADER],
             behind_length: 0,
             saw_life: false,
@@ -112,10 +113,11 @@ impl ReceiveHalf {
         self.decoder.set_limits(limits(options));
     }
 
-    /// What was received so far.
-    pub(super) fn counted(&self) -> Counted {
-        let (frames, messages) = self.decoder.counted();
-        Counted { bytes: self.bytes, frames, messages }
+    /// What was received since this was last asked.
+    #[inline]
+    pub(super) fn take_counted(&mut self) -> Counted {
+        let (frames, messages) = self.decoder.take_counted();
+        Counted { bytes: std::mem::take(&mut self.bytes).into(), frames: frames.into(), messages: messages.into() }
     }
 
     /// Whether something was received since this was last asked.
@@ -292,7 +294,7 @@ impl ReceiveHalf {
     /// The connection is of no use without bytes that were received and cannot be kept.
     #[cold]
     fn keep(&mut self, connection: &Connection, bytes: &[u8]) -> Result<(), ReadError> {
-        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(|error| {
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(|error| {
             connection.fail(&error);
             ReadError::Other(error)
         })?;
@@ -304,7 +306,7 @@ impl ReceiveHalf {
 
     /// Between frames, on a connection where much comes: as much as the buffer takes.
     fn read_much(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
-        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
         match self.count(connection.stream.receive(buffer.room(), &mut [], patience)) {
             Ok(count) => {
                 self.is_quiet = count < SMALL;
@@ -354,7 +356,7 @@ impl ReceiveHalf {
 
     /// The rest of a small frame, and a whole buffer behind it.
     fn read_with_buffer(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<usize, ReadError> {
-        let mut buffer = Buffer::take(Use::Receive, self.buffer_size).map_err(ReadError::Other)?;
+        let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
         let count = self.count(connection.stream.receive(room, buffer.room(), patience));
         match &count {
             Ok(count) if *count > room.len() => {
@@ -373,7 +375,7 @@ impl ReceiveHalf {
             Ok(0) => Err(ReadError::Other(ended())),
             Ok(count) => {
                 self.saw_life = true;
-                self.bytes += count as u64;
+                self.bytes = self.bytes.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
                 Ok(count)
             }
             Err(error) => Err(ReadError::Socket(error)),

@@ -195,9 +195,7 @@ impl<'c> Turn<'c> {
 
     fn put_back(&mut self, outbox: &mut Outbox) {
         outbox.put_turn(self.encoder);
-        outbox.counted.bytes += self.counted.bytes;
-        outbox.counted.frames += self.counted.frames;
-        outbox.counted.messages += self.counted.messages;
+        outbox.counted.add(self.counted);
         self.is_held = false;
         if outbox.waiting > 0 {
             self.connection.turn_free.notify_all();

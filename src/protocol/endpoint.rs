@@ -125,8 +125,10 @@ impl Endpoint {
             Item::Piece(piece) => Event::Piece(piece),
             Item::Pong => Event::Pong,
             Item::Ping => {
-                // RFC 6455 §5.5.2: every ping, until the peer's close frame has come.
-                self.controls.put_pong(self.decoder.control_payload());
+                // After its own close frame a side sends nothing more, not even a pong: its peer may have stopped reading.
+                if !self.lifecycle.has_sent_close() {
+                    self.controls.put_pong(self.decoder.control_payload());
+                }
                 Event::Ping
             }
             Item::Close => match CloseFrame::decode(self.decoder.control_payload()) {

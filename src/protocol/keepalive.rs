@@ -20,9 +20,11 @@ pub enum KeepaliveStep {
 /// The keep-alive clock of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keepalive {
-    /// When something was last received, as far as anybody looked at the clock.
-    last_life: Duration,
+    /// When something was last received, as far as anybody looked at the clock. In microseconds, as `left`: every connection has a clock.
+    last_life: u64,
     ping: Ping,
+    /// When the ping left.
+    left: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,30 +33,31 @@ enum Ping {
     None,
     /// Handed over, not yet on the wire: a full socket buffer is not the peer's silence.
     Waiting,
-    Left(Duration),
+    Left,
 }
 
 impl Keepalive {
     /// A connection that was opened now.
     pub fn new(now: Duration) -> Keepalive {
-        Keepalive { last_life: now, ping: Ping::None }
+        Keepalive { last_life: micros(now), ping: Ping::None, left: 0 }
     }
 
     /// When something was last received.
     pub fn last_life(&self) -> Duration {
-        self.last_life
+        Duration::from_micros(self.last_life)
     }
 
     /// Something was received.
     pub fn life(&mut self, now: Duration) {
-        self.last_life = now;
+        self.last_life = micros(now);
         self.ping = Ping::None;
     }
 
     /// The ping of [`KeepaliveStep::SendPing`] is on the wire.
     pub fn ping_left(&mut self, now: Duration) {
         if self.ping == Ping::Waiting {
-            self.ping = Ping::Left(now);
+            self.ping = Ping::Left;
+            self.left = micros(now);
         }
     }
 
@@ -63,7 +66,7 @@ impl Keepalive {
         let Some(interval) = interval else { return KeepaliveStep::Wait(None) };
         match (self.ping, timeout) {
             (Ping::None, _) => {
-                let due = self.last_life + interval;
+                let due = self.last_life() + interval;
                 if now < due {
                     return KeepaliveStep::Wait(Some(due));
                 }
@@ -71,11 +74,18 @@ impl Keepalive {
                 KeepaliveStep::SendPing
             }
             (Ping::Waiting, _) => KeepaliveStep::Wait(None),
-            (Ping::Left(_), None) => KeepaliveStep::Wait(None),
-            (Ping::Left(left), Some(timeout)) if now < left + timeout => KeepaliveStep::Wait(Some(left + timeout)),
-            (Ping::Left(_), Some(_)) => KeepaliveStep::PeerLost,
+            (Ping::Left, None) => KeepaliveStep::Wait(None),
+            (Ping::Left, Some(timeout)) => {
+                let end = Duration::from_micros(self.left) + timeout;
+                if now < end { KeepaliveStep::Wait(Some(end)) } else { KeepaliveStep::PeerLost }
+            }
         }
     }
+}
+
+/// Enough for half a million years.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ static void data_before_the_answer_is_discarded(size_t row) {
   pthread_t thread;
   pair pair;
   REQUIRE(opened(row, &pair));
-  REQUIRE(pair_peer_sends(&pair, PEER_TEXT, "unread", 6));
+  REQUIRE(pair_peer_sends(&pair, FIN_TEXT, "unread", 6));
   REQUIRE(answering_start(&answering, &pair, 0, &thread));
   answering.before = "more";
   answering.answer = 1000;
@@ -392,7 +392,7 @@ static void a_close_ends_a_waiting_receive(size_t row) {
   REQUIRE(answering_start(&answering, &pair, 1000, &answering_thread));
   CHECK_STATUS(WS_OK, ws_close(pair.websocket, WS_CLOSE_NORMAL, NULL, 0));
   REQUIRE(pthread_join(receiving_thread, NULL) == 0 && pthread_join(answering_thread, NULL) == 0);
-  CHECK(receiving.status == WS_ERROR_CANCELLED || receiving.status == WS_ERROR_INVALID_OPERATION);
+  if (receiving.status != WS_ERROR_INVALID_OPERATION) CHECK_STATUS(WS_ERROR_CANCELLED, receiving.status);
   CHECK(close(receiving.go_on[0]) == 0 && close(receiving.go_on[1]) == 0);
   pair_close(&pair);
 }
@@ -445,7 +445,7 @@ static bool enter(pair *pair, state state) {
       return CHECK(shutdown(pair->peer, SHUT_WR) == 0) &&
              CHECK_STATUS(WS_ERROR_CONNECTION, ws_receive(pair->websocket, room, sizeof room, &received, &type));
     case BROKEN:
-      return CHECK(pair_peer_sends(pair, PEER_FIN | 3, "", 0)) &&
+      return CHECK(pair_peer_sends(pair, PEER_FIN | 3, "", 0)) && CHECK(shutdown(pair->peer, SHUT_WR) == 0) &&
              CHECK_STATUS(WS_ERROR_PROTOCOL_VIOLATION, ws_receive(pair->websocket, room, sizeof room, &received, &type));
   }
   return false;
@@ -456,7 +456,7 @@ typedef enum call { SEND, RECEIVE, SHUTDOWN, CLOSE, QUERY, CALLS } call;
 static const char *const call_names[] = {"send", "receive", "shutdown", "close", "query_close_status"};
 
 static ws_status make_call(pair *pair, call call) {
-  uint8_t room[16];
+  uint8_t room[123];
   size_t length = 0;
   ws_buffer_type type = -1;
   uint16_t status = 0;
@@ -465,7 +465,7 @@ static ws_status make_call(pair *pair, call call) {
     case RECEIVE: return ws_receive(pair->websocket, room, sizeof room, &length, &type);
     case SHUTDOWN: return ws_shutdown(pair->websocket, 1000, NULL, 0);
     case CLOSE: return ws_close(pair->websocket, 1000, NULL, 0);
-    case QUERY: return ws_query_close_status(pair->websocket, &status, NULL, 0, &length);
+    case QUERY: return ws_query_close_status(pair->websocket, &status, room, sizeof room, &length);
     case CALLS: break;
   }
   return -1;
@@ -534,16 +534,17 @@ static void the_reasons_room(size_t row) {
   CHECK_NUMBER(4711, length);
   REQUIRE(pair_peer_closes(&pair, 4000, "words"));
   CHECK(RECEIVES(pair.websocket, 16, WS_CLOSE_FRAME, "", 0));
-  /* Too small by one: the needed length, the status, and not a byte of the reason. */
+  /* Too small by one: the needed length, and nothing else. */
   CHECK_STATUS(WS_ERROR_INSUFFICIENT_BUFFER, ws_query_close_status(pair.websocket, &status, reason, 4, &length));
   CHECK_NUMBER(5, length);
-  CHECK_NUMBER(4000, status);
+  CHECK_NUMBER(0, status);
   CHECK_TEXT("#######", reason);
-  status = 0, length = 4711;
+  length = 4711;
   CHECK_STATUS(WS_ERROR_INSUFFICIENT_BUFFER, ws_query_close_status(pair.websocket, &status, NULL, 0, &length));
   CHECK_NUMBER(5, length);
-  CHECK_NUMBER(4000, status);
+  CHECK_NUMBER(0, status);
   CHECK_STATUS(WS_OK, ws_query_close_status(pair.websocket, &status, reason, 5, &length));
+  CHECK_NUMBER(4000, status);
   CHECK_BYTES("words##", 8, reason, 8);
   CHECK_NUMBER(5, length);
   pair_close(&pair);

@@ -366,6 +366,7 @@ static void a_refused_request_may_try_again(void) {
   CHECK(peer_header(server.head, "Sec-WebSocket-Key", first, sizeof first));
   server.answer = GOOD;
   REQUIRE(server_go(&server));
+  CHECK_STATUS(WS_OK, ws_handshake(client.request));
   CHECK_STATUS(WS_OK, ws_complete_upgrade(client.request, &client.websocket));
   CHECK(peer_header(server.head, "Sec-WebSocket-Key", second, sizeof second));
   CHECK(strcmp(first, second) != 0);
