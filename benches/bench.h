@@ -148,7 +148,8 @@ static inline int bench_connect(const struct bench *bench, bool is_websocket)
     int length = snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n", bench->path, is_websocket ? upgrade : "");
     bench_write(result, head, (size_t)length);
     for (size_t end = 0; end < 4 || memcmp(head + end - 4, "\r\n\r\n", 4) != 0;) {
-        bench_require(end != sizeof head && recv(result, head + end, 1, 0) == 1, "the peer did not answer"); /* what follows the head stays in the socket */
+        /* What follows the head stays in the socket. */
+        bench_require(end != sizeof head && recv(result, head + end, 1, 0) == 1, "the peer did not answer");
         ++end;
     }
     bench_require(strncmp(head, "HTTP/1.1 101 ", 13) == 0, "the peer did not answer 101");

@@ -39,7 +39,8 @@ static void sha1(const char *text, size_t length, unsigned char digest[20])
     for (size_t at = 0; at != end; at += 64) {
         uint32_t w[80], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
         for (size_t i = 0; i != 16; ++i)
-            w[i] = (uint32_t)block[at + 4 * i] << 24 | (uint32_t)block[at + 4 * i + 1] << 16 | (uint32_t)block[at + 4 * i + 2] << 8 | block[at + 4 * i + 3];
+            w[i] = (uint32_t)block[at + 4 * i] << 24 | (uint32_t)block[at + 4 * i + 1] << 16 | (uint32_t)block[at + 4 * i + 2] << 8 |
+                   block[at + 4 * i + 3];
         for (size_t i = 16; i != 80; ++i) w[i] = rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
         for (size_t i = 0; i != 80; ++i) {
             uint32_t f = i < 20 ? (b & c) | (~b & d) : i < 40 ? b ^ c ^ d : i < 60 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;
@@ -85,7 +86,8 @@ static void handshake(void)
     if (peer.is_websocket) {
         line += 18;
         accept_value(line + strspn(line, " "), value);
-        length = (size_t)snprintf(answer, sizeof answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", value);
+        const char *fields = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
+        length = (size_t)snprintf(answer, sizeof answer, "HTTP/1.1 101 Switching Protocols\r\n%s%s\r\n\r\n", fields, value);
     } else {
         length = (size_t)snprintf(answer, sizeof answer, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
     }
