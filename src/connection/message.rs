@@ -68,7 +68,7 @@ impl Assembly {
 }
 
 impl ReceiveHalf {
-    /// Goes on until a message is whole, or nothing is on the socket; 13002 for one that is larger than the limit, 4317 in the middle of a message
+    /// One step towards a whole message; 13002 for one that is larger than the limit, 4317 in the middle of a message
     /// that was received in pieces.
     pub fn step_message(&mut self, connection: &Connection, patience: Patience) -> Result<MessageStep> {
         let mut assembly = self.assembly.take().unwrap_or_default();
@@ -108,25 +108,20 @@ impl ReceiveHalf {
             assembly.begin();
         }
         let limit = lock(&connection.options).max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
-        {
-            assembly.make_room(self.direct_room())?;
-            match self.step(connection, &mut assembly.bytes[assembly.length..], patience)? {
-                Step::Received(Received::Close) => return Ok(MessageStep::Close),
-                Step::Nothing => return Ok(MessageStep::Nothing),
-                Step::Blocked { interrupted } => return Ok(MessageStep::Blocked { interrupted }),
-                Step::Received(Received::Piece(Piece { kind, length, ends_message })) => {
-                    assembly.length += length;
-                    // The headers so far tell how large it will at least be.
-                    if self.message_size().max(assembly.length as u64) > limit {
-                        return Err(connection.fail_with(Violation::MessageTooBig { limit }));
-                    }
-                    self.set_expects_whole(!ends_message);
-                    if ends_message {
-                        assembly.is_delivered = true;
-                        return Ok(MessageStep::Message(kind));
-                    }
-                    return Ok(MessageStep::Nothing);
+        assembly.make_room(self.direct_room())?;
+        match self.step(connection, &mut assembly.bytes[assembly.length..], patience)? {
+            Step::Received(Received::Close) => Ok(MessageStep::Close),
+            Step::Nothing => Ok(MessageStep::Nothing),
+            Step::Blocked { interrupted } => Ok(MessageStep::Blocked { interrupted }),
+            Step::Received(Received::Piece(Piece { kind, length, ends_message })) => {
+                assembly.length += length;
+                // The headers so far tell how large it will at least be.
+                if self.message_size().max(assembly.length as u64) > limit {
+                    return Err(connection.fail_with(Violation::MessageTooBig { limit }));
                 }
+                self.set_expects_whole(!ends_message);
+                assembly.is_delivered = ends_message;
+                Ok(if ends_message { MessageStep::Message(kind) } else { MessageStep::Nothing })
             }
         }
     }

@@ -118,7 +118,7 @@ fn run(bell: &Wake) {
         {
             let mut office = office();
             wards.extend(office.arrivals.drain(..).map(|connection| Ward { connection, claims: u32::MAX, watch: None }));
-            wards.retain(|ward| ward.connection.strong_count() > 0);
+            wards.retain(Ward::is_open);
             if wards.is_empty() || office.is_closing {
                 office.thread = None;
                 drop(office);
@@ -158,6 +158,11 @@ fn sleep(wards: &mut [Ward], bell: &Wake, next_round: Duration) {
 }
 
 impl Ward {
+    /// A connection whose handle was closed is nobody's ward, even while a call still holds it.
+    fn is_open(&self) -> bool {
+        self.connection.upgrade().is_some_and(|connection| !connection.signals().is_dropped())
+    }
+
     fn is_due(&self, now: Duration) -> bool {
         self.watch.and_then(|watch| watch.due).is_some_and(|due| due <= now)
     }

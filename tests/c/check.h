@@ -1,8 +1,8 @@
 /* A small test frame: named tests, checks that tell both values, one process for each case.
  *
  * Every case (a test, or one row of a test's table) runs in a child of its own, on a thread of its own: a crash, a hang or a leak spoils one
- * case and is reported as its failure. When the case is over its thread is joined, so that what the library keeps for a thread is gone, and
- * the child must have the same open descriptors and the same number of threads as before.
+ * case and is reported as its failure. When the case is over its thread is joined and the library's own, which end with their last handle,
+ * get a moment; then the child must have the same open descriptors and the same number of threads as before.
  * Deliberately missing: fixtures, mocks, sleeping. Needs POSIX; threads are counted where /proc is.
  *
  *   static void a_ping_is_answered(void) { CHECK_NUMBER(1, 1); }
@@ -165,11 +165,11 @@ static inline int check_threads(void) {
   return count;
 }
 
-/* The kernel forgets a joined thread a moment after the join, and a library thread may be on its way out: waits, but not for long. */
+/* The kernel forgets a joined thread a moment after the join, and a library thread looks around once a second: waits, but not for long. */
 static inline int check_threads_settled(int expected) {
   const struct timespec moment = {0, 2000000};
   int threads = check_threads();
-  for (uint64_t until = check_now_ms() + 800; threads != expected && check_now_ms() < until; threads = check_threads())
+  for (uint64_t until = check_now_ms() + 2500; threads != expected && check_now_ms() < until; threads = check_threads())
     (void)nanosleep(&moment, NULL);
   return threads;
 }

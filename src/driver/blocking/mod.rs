@@ -24,18 +24,21 @@ use crate::transport::Interest;
 use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
+#[inline]
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
+    match connection.receive_buffered(room) {
+        Some(piece) => Ok(Received::Piece(piece)),
+        None => receive_from_socket(connection, room),
+    }
+}
+
+fn receive_from_socket(connection: &Connection, room: &mut [u8]) -> Result<Received> {
     let mut claim = connection.claim_receive()?;
     claim.half().begin_piece()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     loop {
         match claim.half().step(connection, room, wait.patience()) {
-            Ok(Step::Received(received)) => {
-                if received == Received::Close {
-                    connection.tell_close();
-                }
-                return Ok(received);
-            }
+            Ok(Step::Received(received)) => return delivered(connection, received == Received::Close).map(|()| received),
             Ok(Step::Nothing) => {
                 if let Err(reason) = wait.look() {
                     return Err(end_receive(connection, claim, reason));
@@ -49,6 +52,18 @@ pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
             Err(error) => return Err(end_receive(connection, claim, error)),
         }
     }
+}
+
+/// A receive has something for the program. If `ws_close` has begun meanwhile, it is discarded like all that comes after that.
+#[inline]
+fn delivered(connection: &Connection, is_close: bool) -> Result<()> {
+    if let Some(reason) = wait::stopped(connection, Operation::Receive) {
+        return Err(reason);
+    }
+    if is_close {
+        connection.tell_close();
+    }
+    Ok(())
 }
 
 /// A whole message, or the peer's close frame.
@@ -67,13 +82,11 @@ pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
     loop {
         match claim.half().step_message(connection, wait.patience()) {
             Ok(MessageStep::Message(kind)) => {
+                delivered(connection, false)?;
                 let message = claim.half().message();
                 return Ok(WholeMessage::Message(kind, message.as_ptr(), message.len()));
             }
-            Ok(MessageStep::Close) => {
-                connection.tell_close();
-                return Ok(WholeMessage::Close);
-            }
+            Ok(MessageStep::Close) => return delivered(connection, true).map(|()| WholeMessage::Close),
             Ok(MessageStep::Nothing) => {
                 if let Err(reason) = wait.look() {
                     return Err(end_receive(connection, claim, reason));
@@ -130,7 +143,10 @@ pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> 
     };
     let beginning = turn.begin(&message)?;
     let sent = match message.parts {
-        [payload] => turn.write_at_once(&beginning, payload, wait.patience()).map_err(|error| not_sent(connection, error))?,
+        [payload] => match turn.write_at_once(&beginning, payload, wait.patience()) {
+            Ok(sent) => sent,
+            Err(error) => return Err(not_sent(connection, error)),
+        },
         _ => 0,
     };
     if sent < beginning.wire_length() {
