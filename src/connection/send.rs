@@ -185,7 +185,7 @@ impl<'c> Turn<'c> {
     }
 
     /// A data frame has left: the turn goes back, unless others have left something meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn end(mut self, wire_length: usize, ends_message: bool) {
         let mut outbox = self.connection.outbox();
         outbox.counted.add(Counted::frame(wire_length, ends_message));

@@ -41,7 +41,10 @@ fn receive_from_socket(connection: &Connection, mut claim: ReceiveClaim<'_>, roo
     if connection.receive_timeout().is_none() {
         // Most receives end here: no clock, no wait but that of the system call.
         match claim.half().step(connection, room, Patience::Slice) {
-            Ok(Step::Received(received)) => return delivered(connection, received == Received::Close).map(|()| received),
+            Ok(Step::Received(received)) => {
+                claim.give_back();
+                return delivered(connection, received == Received::Close).map(|()| received);
+            }
             Ok(step) => return receive_patiently(connection, claim, room, cancels, step),
             Err(error) => return Err(end_receive(connection, claim, error)),
         }
