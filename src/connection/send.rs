@@ -115,7 +115,7 @@ impl<'c> Turn<'c> {
         let (length, ends_message) = (frame.wire_length(), frame.ends_message());
         match frame.into_rest(queue_limit) {
             Some(rest) => {
-                self.connection.outbox().pending().tail = rest;
+                self.connection.outbox().put_tail(rest);
                 self.count_frame(length, ends_message);
                 self.settle();
                 Ok(())
@@ -179,7 +179,7 @@ impl<'c> Turn<'c> {
             }
             if sent < work.as_slice().len() {
                 let mut outbox = self.connection.outbox();
-                outbox.pending().tail = work.as_slice()[sent..].to_vec();
+                outbox.put_tail(work.as_slice()[sent..].to_vec());
                 self.put_back(&mut outbox);
                 return Progress::Blocked;
             }
