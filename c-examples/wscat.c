@@ -63,6 +63,7 @@ static void leave(struct peer *server, bool hurry)
     server->leaving = true;
     pthread_mutex_unlock(&peers_mutex);
     int64_t begin = milliseconds_now();
+    console.hold = true; /* nothing more is sent */
     say_goodbye(server->handle, WS_CLOSE_NORMAL);
     for (;;) {
         enum console_event event = console_next(milliseconds_now() + 100, NULL, NULL);
@@ -94,7 +95,7 @@ static void talk(struct peer *server)
         switch (console_next(next_ms, &line, &length)) {
         case CONSOLE_LINE: console.hold = !say(server->handle, 0, line, length); break; /* hold: only its end can come now */
         case CONSOLE_END: end_ms = milliseconds_now() + (int64_t)settings.wait_s * 1000; break;
-        case CONSOLE_STOP: leave(server, true); return;
+        case CONSOLE_STOP: show_stop(); leave(server, true); return;
         case CONSOLE_WOKEN: return;
         case CONSOLE_TIME: break;
         case CONSOLE_BROKEN: perror("wscat: stdin"); leave(server, true); return;
@@ -256,16 +257,22 @@ static bool read_pair(const char *name, const char *value)
     return false;
 }
 
+/* Always false. */
+static bool misused(const char *why, const char *what)
+{
+    fprintf(stderr, "usage: wscat URL | wscat --listen PORT        wscat --help tells more\nwscat: %s%s\n", why, what);
+    return false;
+}
+
 static bool read_arguments(char **argument)
 {
     while (*++argument != NULL) {
         if (read_pair(argument[0], argument[1])) ++argument;
-        else if (!read_word(*argument)) return fprintf(stderr, "wscat: cannot make sense of %s\n", *argument), false;
+        else if (!read_word(*argument)) return misused("cannot make sense of ", *argument);
     }
-    if (settings.listen == (settings.url != NULL)) return fprintf(stderr, "wscat: what is wanted is a URL, or --listen PORT\n"), false;
+    if (settings.listen == (settings.url != NULL)) return misused("it takes a URL, or --listen PORT", "");
     bool of_client = settings.header_count != 0 || settings.ping || settings.proxy != NULL || settings.authorities != NULL || settings.insecure;
-    if (settings.listen && of_client) return fprintf(stderr, "wscat: --header, --ping, --proxy, --cacert and --insecure are for clients\n"), false;
-    return true;
+    return !settings.listen || !of_client || misused("--header, --ping, --proxy, --cacert and --insecure are for clients", "");
 }
 
 int main(int argc, char **argv)
@@ -274,10 +281,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; ++i) {
         if (is(argv[i], "--help", "-h")) return fputs(help, stdout), EXIT_GOOD;
     }
-    if (!read_arguments(argv)) {
-        fprintf(stderr, "usage: wscat URL | wscat --listen PORT        wscat --help tells more\n");
-        return EXIT_USAGE;
-    }
+    if (!read_arguments(argv)) return EXIT_USAGE;
     show_open();
     if (!console_open()) return perror("wscat: pipe"), EXIT_LOST;
     if (show.verbose) ws_set_log(4, show_log, NULL);

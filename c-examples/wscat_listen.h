@@ -142,6 +142,7 @@ static void leave_all(void)
 {
     unsigned number = 0;
     ws_handle websocket;
+    console.hold = true; /* nothing more is sent */
     pthread_mutex_lock(&peers_mutex);
     listening.is_ending = true;
     for (struct peer *client = listening.clients; client != NULL; client = client->next) client->leaving = true;
@@ -175,7 +176,7 @@ static void talk_to_all(int64_t wait_ms)
             if (wait_ms < 0 && is_typed) return;
             if (wait_ms >= 0) end_ms = milliseconds_now() + wait_ms;
             break;
-        case CONSOLE_STOP: return;
+        case CONSOLE_STOP: show_stop(); return;
         case CONSOLE_WOKEN: console.hold = false; break;
         case CONSOLE_TIME: return;
         case CONSOLE_BROKEN: perror("wscat: stdin"); return;

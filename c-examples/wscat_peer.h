@@ -99,6 +99,7 @@ static ws_status say_goodbye(ws_handle websocket, uint16_t close_status)
 {
     const uint32_t patience_ms = GOODBYE_MS; /* for a peer that reads nothing */
     ws_set_option(websocket, WS_OPTION_SEND_TIMEOUT, &patience_ms, sizeof patience_ms);
+    ws_set_option(websocket, WS_OPTION_CLOSE_TIMEOUT, &patience_ms, sizeof patience_ms);
     return ws_shutdown(websocket, close_status, NULL, 0);
 }
 

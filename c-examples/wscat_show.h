@@ -112,6 +112,14 @@ static inline void show_remark(unsigned number, const char *format, ...)
     show_end(stderr, DIM);
 }
 
+/* Ctrl-C leaves "^C" on a terminal: what comes next begins a line of its own. */
+static inline void show_stop(void)
+{
+    if (!show.error_terminal || !isatty(STDIN_FILENO)) return;
+    show_begin(stderr, PLAIN);
+    show_end(stderr, PLAIN);
+}
+
 /* Something went wrong: "wscat: …: why (12029)". */
 static inline void show_failure(unsigned number, const char *what, ws_status status)
 {
