@@ -102,10 +102,7 @@ impl Object {
             Object::Session(_) => {}
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
-            Object::WebSocket(connection) => {
-                connection.drop_connection();
-                caretaker::let_go();
-            }
+            Object::WebSocket(connection) => connection.drop_connection(),
             Object::Listener(listener) => listener.close(),
         }
     }
@@ -263,7 +260,13 @@ pub fn close(ticket: Ticket) -> Result<()> {
     let entry = TABLE.remove(ticket).ok_or_else(|| not_open(ticket))?;
     // In a child only the copy of the descriptor goes: to end the connection would end the parent's.
     if entry.process == Process::current() {
+        let is_websocket = matches!(entry.object, Object::WebSocket(_));
         entry.object.close();
+        // First, so that the caretaker finds nothing left to look after, and ends with the last connection.
+        drop(entry);
+        if is_websocket {
+            caretaker::let_go();
+        }
     }
     Ok(())
 }

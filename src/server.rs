@@ -19,9 +19,11 @@ use crate::transport::Stream;
 use crate::transport::listen::{Host, ListenSockets};
 
 mod doorway;
+mod policy;
 
 pub use doorway::Seat;
 use doorway::{Doorway, Handshaking};
+use policy::{is_below, plain_headers};
 
 /// A listener. Closing it does not disturb the requests and websockets made from it.
 #[derive(Debug)]
@@ -429,20 +431,6 @@ impl Request {
     }
 }
 
-/// HttpListener's rule: a prefix `/ws/` takes `/ws/` and all below it, and `/ws` as well.
-fn is_below(path: &str, prefix: &str) -> bool {
-    let stem = prefix.strip_suffix('/').unwrap_or(prefix);
-    path.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-fn plain_headers() -> Headers {
-    let mut headers = Headers::new();
-    for (name, value) in [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")] {
-        headers.push(name, value.as_bytes()).expect("both are valid headers");
-    }
-    headers
-}
-
 fn change_options(options: &Mutex<SharedOptions>, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
     let mut options = lock(options);
     let mut changed = Options::clone(&options);
@@ -453,26 +441,4 @@ fn change_options(options: &Mutex<SharedOptions>, change: impl FnOnce(&mut Optio
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_takes_itself_and_what_is_below() {
-        for (path, prefix, expected) in [
-            ("/ws/", "/ws/", true),
-            ("/ws", "/ws/", true),
-            ("/ws/room/1", "/ws/", true),
-            ("/wsx", "/ws/", false),
-            ("/", "/ws/", false),
-            ("/anything", "/", true),
-            ("/", "/", true),
-            ("/ws/room", "/ws", true),
-            ("/wsx", "/ws", false),
-        ] {
-            assert_eq!(is_below(path, prefix), expected, "{path} below {prefix}");
-        }
-    }
 }

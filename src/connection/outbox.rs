@@ -105,9 +105,9 @@ impl Outbox {
         self.turn.is_some()
     }
 
-    /// Whether a thread is writing, or waits to.
+    /// Whether a thread is writing, or may wait to: behind the rest of another's frame it waits for the socket, not for the turn.
     pub(super) fn is_sending(&self) -> bool {
-        self.turn.is_none() || self.waiting > 0
+        self.turn.is_none() || self.waiting > 0 || self.has_work()
     }
 
     /// Whether something waits to be written.
