@@ -17,7 +17,7 @@
 enum console_event {
     CONSOLE_LINE,  /* a line, or a last one that has no end */
     CONSOLE_END,   /* stdin has ended; comes once */
-    CONSOLE_STOP,  /* SIGINT or SIGTERM; the next one kills */
+    CONSOLE_STOP,  /* SIGINT or SIGTERM; the second SIGINT kills */
     CONSOLE_WOKEN, /* console_wake was called */
     CONSOLE_TIME,  /* nothing of all that in time */
     CONSOLE_BROKEN /* no memory for a line so long, or stdin cannot be read: errno tells */
@@ -52,9 +52,9 @@ static inline void console_take_signals(void)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = console_signal;
-    action.sa_flags = (int)SA_RESETHAND; /* the second one kills: whoever is in a hurry shall not wait for a polite end */
-    sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    action.sa_flags = (int)SA_RESETHAND; /* a second Ctrl-C kills: whoever is in a hurry shall not wait for a polite end */
+    sigaction(SIGINT, &action, NULL);
 }
 
 static inline int64_t milliseconds_now(void)
