@@ -93,7 +93,7 @@ static void talk(struct peer *server)
         }
         int64_t next_ms = ping_ms < 0 || (end_ms >= 0 && end_ms < ping_ms) ? end_ms : ping_ms;
         switch (console_next(next_ms, &line, &length)) {
-        case CONSOLE_LINE: console.hold = !say(server->handle, 0, line, length); break; /* hold: only its end can come now */
+        case CONSOLE_LINE: console.hold = !say(server->handle, 0, line, length); break; /* hold: what comes now is its end */
         case CONSOLE_END: end_ms = milliseconds_now() + (int64_t)settings.wait_s * 1000; break;
         case CONSOLE_STOP: show_stop(); leave(server, true); return;
         case CONSOLE_WOKEN: return;
@@ -144,8 +144,8 @@ static int upgrade(ws_handle request)
     if (status != WS_OK) return show_failure(0, settings.url, status), EXIT_LOST;
     if (show.verbose) {
         show_headers(0, request);
-        show_option(0, "connected to", websocket, WS_OPTION_REMOTE_ADDRESS);
         show_option(0, "from", websocket, WS_OPTION_LOCAL_ADDRESS);
+        show_option(0, "to", websocket, WS_OPTION_REMOTE_ADDRESS);
         show_option(0, "extensions:", websocket, WS_OPTION_EXTENSIONS);
     }
     if (show.verbose || show.error_terminal) {

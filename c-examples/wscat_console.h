@@ -25,6 +25,7 @@ enum console_event {
 
 static struct {
     int pipe[2];
+    volatile sig_atomic_t signalled;     /* CONSOLE_STOP has come, or will */
     bool hold;                           /* leave stdin alone for now */
     bool ended, told;                    /* stdin has ended, and the program knows */
     char *text;                          /* what was read, */
@@ -39,7 +40,12 @@ static inline void console_say(char what)
     errno = kept;
 }
 
-static inline void console_signal(int number) { (void)number, console_say('s'); }
+static inline void console_signal(int number)
+{
+    (void)number;
+    console.signalled = 1;
+    console_say('s');
+}
 
 /* Ends the wait of console_next from another thread. */
 static inline void console_wake(void) { console_say('w'); }

@@ -82,17 +82,29 @@ static bool start_thread(pthread_t *thread, void *(*body)(void *), void *argumen
 
 /* ---- saying ------------------------------------------------------------------------------------------------------------------------------------ */
 
-/* Sends a line. False if there is no point in sending more; why not is told by whoever receives. */
+/* Sends a line. False if the connection is at its end: why is told by whoever receives. */
 static bool say(ws_handle websocket, unsigned number, const char *line, size_t length)
 {
-    ws_status status = ws_send(websocket, WS_UTF8_MESSAGE, line, length);
-    if (status == WS_OK) return true;
-    if (status == WS_ERROR_INTERRUPTED) return true; /* Ctrl-C while the peer reads nothing: the console tells of it next */
-    if (status == WS_ERROR_INVALID_OPERATION || status == WS_ERROR_CONNECTION || status == WS_ERROR_INVALID_HANDLE) return false;
-    char what[64];
-    snprintf(what, sizeof what, "line %" PRIu64 " was not sent", console.lines);
-    show_failure(number, what, status);
-    return status == WS_ERROR_INVALID_PARAMETER || status == WS_ERROR_TIMEOUT; /* not UTF-8, or a client that does not read: the next line may do better */
+    ws_status status;
+    do status = ws_send(websocket, WS_UTF8_MESSAGE, line, length);
+    while (status == WS_ERROR_INTERRUPTED && !console.signalled); /* Ctrl-Z and fg interrupt too, and nothing was sent */
+    switch (status) {
+    case WS_OK:
+    case WS_ERROR_INTERRUPTED: /* Ctrl-C, while the peer reads nothing: console_next tells of it */
+        return true;
+    case WS_ERROR_INVALID_OPERATION: /* somebody said goodbye */
+    case WS_ERROR_INVALID_HANDLE:
+    case WS_ERROR_CONNECTION:
+    case WS_ERROR_PEER_LOST:
+    case WS_ERROR_PROTOCOL_VIOLATION:
+        return false;
+    default: { /* not UTF-8, say: the next line may do better */
+        char what[64];
+        snprintf(what, sizeof what, "line %" PRIu64 " was not sent", console.lines);
+        show_failure(number, what, status);
+        return true;
+    }
+    }
 }
 
 static ws_status say_goodbye(ws_handle websocket, uint16_t close_status)
