@@ -203,6 +203,13 @@ impl Outbox {
         self.end.get_or_insert_default().closing = closing;
     }
 
+    /// Whether a whole message may be sent, and nothing must go before it. The turn may still be taken.
+    #[inline]
+    pub(super) fn may_send_at_once(&self) -> bool {
+        let is_outside_message = self.turn.as_ref().is_some_and(|encoder| !encoder.is_inside_message());
+        is_outside_message && self.pending.is_none() && self.end.is_none() && self.lifecycle.may_send()
+    }
+
     /// Whether a data frame may be sent: the failure, or 4317 after a close frame.
     #[inline]
     pub(super) fn check_may_send(&self) -> Result<()> {

@@ -30,6 +30,7 @@ fn type_of_piece(piece: Piece) -> ws_buffer_type {
 }
 
 /// What a buffer type of the program means: the kind, and whether it ends the message.
+#[inline]
 pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, bool)> {
     const BINARY_MESSAGE: i32 = WS_BINARY_MESSAGE as i32;
     const BINARY_FRAGMENT: i32 = WS_BINARY_FRAGMENT as i32;
