@@ -3,9 +3,9 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
+steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
 # shellcheck disable=SC2034
-quick_steps=(format clippy cargo header build exports ctest)
+quick_steps=(format clippy cargo header threading build exports ctest)
 
 skip() { echo "$*"; exit 77; }
 
@@ -63,6 +63,8 @@ step_header_compiles() {
   need g++ g++ || exit 77
   run_judge tests/header/run
 }
+
+step_threading() { run_judge tests/threading/run; }
 
 step_build() { build_tree release; }
 
