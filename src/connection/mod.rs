@@ -17,8 +17,6 @@ mod send;
 mod signals;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
@@ -32,6 +30,8 @@ pub use signals::{Operation, Signals};
 use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
 use crate::protocol::{MaskingKey, Role};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};

@@ -4,7 +4,6 @@
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
 use std::io;
-use std::sync::MutexGuard;
 
 use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::{Outbox, Work};
@@ -12,6 +11,7 @@ use super::{Connection, Counted};
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
+use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
 
 /// The largest payload that a client masks on the stack.
