@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Connection, ReceiveHalf, lock};
 use crate::error::{Error, Result, Status};
+use crate::protocol::Piece;
 use crate::sync::{MutexGuard, PoisonError};
 
 /// Who holds the receive half.
@@ -28,7 +29,7 @@ pub(super) struct ReceiveSlot {
     waiting: u16,
     /// How often a thread of the program has taken the half: the caretaker looks after connections where this stands still.
     claims: u32,
-    pub(super) counted: Counted,
+    counted: Counted,
 }
 
 /// What was received, as far as claims have ended.
@@ -43,6 +44,12 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// One frame of this length, and the message it ends.
+    #[inline]
+    pub(super) fn frame(length: usize, ends_message: bool) -> Counted {
+        Counted { bytes: length as u64, frames: 1, messages: u64::from(ends_message) }
+    }
+
     #[inline]
     pub(super) fn add(&mut self, more: Counted) {
         self.bytes += more.bytes;
@@ -63,9 +70,29 @@ impl ReceiveSlot {
             counted: Counted::default(),
         }
     }
+
+    /// What was received so far.
+    pub(super) fn counted(&mut self) -> Counted {
+        if let Some(half) = &mut self.half {
+            self.counted.add(half.take_counted());
+        }
+        self.counted
+    }
 }
 
 impl Connection {
+    /// Delivers a whole small message that was received before, if there is one and nothing else is to be looked at.
+    #[inline]
+    pub fn receive_buffered(&self, room: &mut [u8]) -> Option<Piece> {
+        let mut slot = lock(&self.receive);
+        if slot.is_barred || slot.options_changed {
+            return None;
+        }
+        let piece = slot.half.as_mut()?.take_buffered(room)?;
+        slot.claims = slot.claims.wrapping_add(1);
+        Some(piece)
+    }
+
     /// Takes the receive half: 4317 if another thread of the program has it, or if nothing can be received any more; or why the connection
     /// failed. The caretaker is waited for; it is quick.
     #[inline]
@@ -154,11 +181,10 @@ impl ReceiveClaim<'_> {
 impl Drop for ReceiveClaim<'_> {
     #[inline]
     fn drop(&mut self) {
+        let Some(mut half) = self.half.take() else { return };
         let mut slot = lock(&self.connection.receive);
-        if let Some(mut half) = self.half.take() {
-            slot.counted.add(half.take_counted());
-            slot.half = Some(half);
-        }
+        slot.counted.add(half.take_counted());
+        slot.half = Some(half);
         if slot.waiting > 0 {
             self.connection.receive_free.notify_all();
         }

@@ -339,7 +339,7 @@ fn duration(milliseconds: u32) -> Option<Duration> {
 impl Connection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        let received = lock(&self.receive).counted;
+        let received = lock(&self.receive).counted();
         let outbox = self.outbox();
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;

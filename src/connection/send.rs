@@ -22,8 +22,6 @@ const AT_ONCE: usize = 256;
 pub struct Turn<'c> {
     connection: &'c Connection,
     encoder: Encoder,
-    /// What was sent in this turn.
-    counted: Counted,
     is_held: bool,
 }
 
@@ -41,7 +39,7 @@ pub enum Progress {
 impl<'c> Turn<'c> {
     /// Takes the turn out of a locked outbox, if it is free.
     pub(super) fn take(connection: &'c Connection, outbox: &mut MutexGuard<'_, Outbox>) -> Option<Turn<'c>> {
-        outbox.take_turn().map(|encoder| Turn { connection, encoder, counted: Counted::default(), is_held: true })
+        outbox.take_turn().map(|encoder| Turn { connection, encoder, is_held: true })
     }
 
     /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
@@ -73,7 +71,8 @@ impl<'c> Turn<'c> {
             Some(key) if payload.len() <= AT_ONCE => {
                 let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
                 let length = header.len() + payload.len();
-                bytes[..header.len()].copy_from_slice(header);
+                // All that a header can be, of which the payload then takes the place that this one does not need.
+                bytes[..MAX_FRAME_HEADER].copy_from_slice(beginning.header.as_array());
                 mask::copy(payload, &mut bytes[header.len()..length], key, 0);
                 stream.send(&bytes[..length], &[], patience)
             }
@@ -107,7 +106,7 @@ impl<'c> Turn<'c> {
 
     /// The wait for room in the socket has ended with `reason`. A frame of which nothing has left is forgotten; the rest of any other goes to
     /// the queue, or, if that has no room, the connection fails.
-    pub fn give_up(mut self, frame: Frame<'_>, reason: Error, queue_limit: u64) -> Result<()> {
+    pub fn give_up(self, frame: Frame<'_>, reason: Error, queue_limit: u64) -> Result<()> {
         if !frame.has_begun() {
             self.settle();
             return Err(reason);
@@ -115,8 +114,10 @@ impl<'c> Turn<'c> {
         let (length, ends_message) = (frame.wire_length(), frame.ends_message());
         match frame.into_rest(queue_limit) {
             Some(rest) => {
-                self.connection.outbox().pending().tail = rest;
-                self.count_frame(length, ends_message);
+                let mut outbox = self.connection.outbox();
+                outbox.pending().tail = rest;
+                outbox.counted.add(Counted::frame(length, ends_message));
+                drop(outbox);
                 self.settle();
                 Ok(())
             }
@@ -128,18 +129,17 @@ impl<'c> Turn<'c> {
         }
     }
 
-    /// A data frame has left.
+    /// A data frame has left: the turn goes back, unless others have left something meanwhile.
     #[inline]
     pub fn end(mut self, beginning: &Beginning) {
-        self.count_frame(beginning.wire_length(), !beginning.encoder.is_inside_message());
-        self.settle();
-    }
-
-    #[inline]
-    fn count_frame(&mut self, length: usize, ends_message: bool) {
-        self.counted.bytes += length as u64;
-        self.counted.frames += 1;
-        self.counted.messages += u64::from(ends_message);
+        let mut outbox = self.connection.outbox();
+        outbox.counted.add(Counted::frame(beginning.wire_length(), !beginning.encoder.is_inside_message()));
+        if outbox.has_work() || outbox.ends_when_empty {
+            drop(outbox);
+            self.settle();
+        } else {
+            self.put_back(&mut outbox);
+        }
     }
 
     /// Writes what waits in the outbox, without waiting, and gives the turn back in the same moment in which it finds nothing more.
@@ -167,11 +167,11 @@ impl<'c> Turn<'c> {
                     return Progress::Done;
                 }
             };
+            if let Work::Control(frame) = &work {
+                outbox.counted.add(Counted::frame(frame.as_slice().len(), false));
+            }
             drop(outbox);
             let (sent, error) = write_all(&self.connection.stream, work.as_slice());
-            if let Work::Control(frame) = &work {
-                self.count_frame(frame.as_slice().len(), false);
-            }
             if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
                 // The peer reads no more. What it has sent before may still be received, so this is not the receiver's error.
                 self.abandon_outbox(&error);
@@ -195,7 +195,6 @@ impl<'c> Turn<'c> {
 
     fn put_back(&mut self, outbox: &mut Outbox) {
         outbox.put_turn(self.encoder);
-        outbox.counted.add(self.counted);
         self.is_held = false;
         if outbox.waiting > 0 {
             self.connection.turn_free.notify_all();

@@ -24,7 +24,15 @@ use crate::transport::Interest;
 use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
+#[inline]
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
+    match connection.receive_buffered(room) {
+        Some(piece) => Ok(Received::Piece(piece)),
+        None => receive_from_socket(connection, room),
+    }
+}
+
+fn receive_from_socket(connection: &Connection, room: &mut [u8]) -> Result<Received> {
     let mut claim = connection.claim_receive()?;
     claim.half().begin_piece()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
@@ -135,7 +143,10 @@ pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> 
     };
     let beginning = turn.begin(&message)?;
     let sent = match message.parts {
-        [payload] => turn.write_at_once(&beginning, payload, wait.patience()).map_err(|error| not_sent(connection, error))?,
+        [payload] => match turn.write_at_once(&beginning, payload, wait.patience()) {
+            Ok(sent) => sent,
+            Err(error) => return Err(not_sent(connection, error)),
+        },
         _ => 0,
     };
     if sent < beginning.wire_length() {
