@@ -356,9 +356,10 @@ WS_API ws_status ws_complete_upgrade(ws_handle request, ws_handle *websocket) WS
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: a pointer is NULL, or length is 0;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
- *         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, or another thread receives;
+ *         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, another thread receives, or
+ *         ws_receive_message has begun a message and is not at its end;
  *         WS_ERROR_TIMEOUT: WS_OPTION_RECEIVE_TIMEOUT is over, and the connection lives on;
- *         WS_ERROR_CANCELLED: ws_close or ws_close_handle was called meanwhile;
+ *         WS_ERROR_CANCELLED: ws_cancel, ws_close or ws_close_handle was called meanwhile;
  *         WS_ERROR_CONNECTION: it ended without a close frame; WS_ERROR_PEER_LOST; WS_ERROR_PROTOCOL_VIOLATION;
  *         WS_ERROR_INVALID_PAYLOAD; WS_ERROR_MESSAGE_TOO_BIG: the peer was told why, and the connection is over.
  *
@@ -468,7 +469,7 @@ WS_API ws_status ws_last_error(ws_error_info *info) WS_NOEXCEPT;
 /**
  * Tells why the last operation on a handle that failed did so, whoever noticed: another thread, or the library by itself.
  *
- * A connection that has failed keeps its reason. Questions (ws_query_…) that fail are not remembered here.
+ * A connection that has failed keeps its reason. Questions (ws_query_…) and cancels that fail are not remembered here.
  *
  * @param any  A handle of any kind.
  * @param info OUT: the failure; set info->size before. status is WS_OK if nothing has failed on this handle.
@@ -485,38 +486,62 @@ WS_API ws_status ws_query_error(ws_handle any, ws_error_info *info) WS_NOEXCEPT;
 typedef void (*ws_log_callback)(int32_t level, const char *line, void *context);
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends the library's log to a callback. Payloads and secrets are never logged.
+ * Sends the library's log to a callback. It is off by default and costs nothing then.
+ *
+ * 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
+ * with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
+ * their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
+ * names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
+ * credentials are never logged.
  *
  * @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
- * @param callback Called on the thread that has something to say, one call at a time. NULL = the log is off.
+ * @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may
+ *                 call the library, which logs nothing meanwhile. The line lives until it returns. It must not throw or longjmp.
+ *                 NULL = the log is off.
  * @param context  Given to the callback; never followed.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such level.
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: there is no such level;
+ *         WS_ERROR_NOT_SUPPORTED: in a program in Rust that has set a logger of its own, which gets these lines then.
  *
- * Any thread. Does not wait.
+ * Any thread. Does not wait; a call of the former callback may still be under way.
  */
 WS_API ws_status ws_set_log(int32_t level, ws_log_callback callback, void *context) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends the library's own threads, before a program unloads it or ends.
+ * Ends the library's own threads, before a program unloads it or ends.
+ *
+ * They are the one that looks after connections on which nobody waits, and those that look host names up. Call it when no thread
+ * is in a call of the library; handles may be open, but their connections are not looked after any more. Called again, it has nothing to
+ * do. The library goes on working: what is opened later starts threads again.
  *
  * @param timeout_ms How long to wait for them, in milliseconds; WS_WAIT_FOREVER = without limit.
  *
- * @return WS_ERROR_NOT_SUPPORTED.
+ * @return WS_OK: there are no threads of the library;
+ *         WS_ERROR_TIMEOUT: one has not ended in time: a look-up ends when the system's resolver gives up. Call it again.
  *
  * Any thread but the library's own. Waits.
  */
 WS_API ws_status ws_cleanup(uint32_t timeout_ms) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a wait of another thread with WS_ERROR_CANCELLED; the connection lives on.
+ * Ends the waits of other threads on a handle: their calls return WS_ERROR_CANCELLED, and what they waited on lives on.
  *
- * @param any       The handle that is waited on.
- * @param operation WS_OPERATION_RECEIVE or another; WS_OPERATION_ALL = whatever waits.
+ * A receive, a handshake of a server and an accept lose nothing: the next call goes on. A send of which no byte has left sends
+ * nothing; the rest of any other is sent later by the library, and that send returns WS_OK, or, if WS_OPTION_SEND_QUEUE_LIMIT has no room
+ * for it, the connection is over. A ws_close that is cancelled drops the connection. A client's handshake is given up; the next one begins
+ * anew.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such operation; WS_ERROR_INVALID_HANDLE.
+ * @param any       The handle that is waited on: a websocket (WS_OPERATION_RECEIVE, _SEND, _CLOSE, _SHUTDOWN), a request (_HANDSHAKE,
+ *                  _UPGRADE, _RESPOND) or a listener (_ACCEPT). A websocket's ws_close and ws_shutdown are cancelled together.
+ * @param operation What to end, by the function that was called: a ws_complete_upgrade that does the handshake is an _UPGRADE.
+ *                  WS_OPERATION_ALL = whatever waits.
  *
- * Any thread. Does not wait. Not sticky: the next call waits again.
+ * @return WS_OK: a thread was in such a call; if it was about to end by itself, it may still do so;
+ *         WS_ERROR_INVALID_PARAMETER: there is no such operation;
+ *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
+ *         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.
+ *
+ * Any thread. Does not wait: a waiting call returns within some 20 ms. Not sticky: the next call waits again.
  */
 WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
 
@@ -662,18 +687,28 @@ WS_API ws_status ws_read_body(ws_handle request, void *buffer, size_t length, si
  * =================================================================================================================== */
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives a whole message, or the peer's close frame.
+ * Receives a whole message, or the peer's close frame.
+ *
+ * The message lies in memory of the library and stays there until the next receive of any kind on this handle, or until the handle is
+ * closed; memory above 64 KiB is given back by that receive. An empty message has length 0; for WS_CLOSE_FRAME, which means what it does
+ * for ws_receive, data is NULL. A wait that ends in the middle of a message loses nothing: the next call goes on. ws_receive cannot
+ * take over a message that was begun here, nor this function one that ws_receive has begun.
  *
  * @param websocket The connection.
- * @param data      OUT: the message, in memory of the library; valid until the next receive on, or the closing of, the handle.
- * @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE.
+ * @param data      OUT: the message.
+ * @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE, 16 MiB if that was not set.
  * @param type      OUT: WS_BINARY_MESSAGE, WS_UTF8_MESSAGE or WS_CLOSE_FRAME.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
+ * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+ *         WS_ERROR_INVALID_OPERATION: as for ws_receive, or a message that ws_receive has begun is not at its end;
+ *         WS_ERROR_MESSAGE_TOO_BIG: the message is larger than length says; the peer was told so (1009), and the connection is over;
+ *         WS_ERROR_NOT_ENOUGH_MEMORY: the connection lives on, and the next call goes on;
+ *         WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED, WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST, WS_ERROR_PROTOCOL_VIOLATION,
+ *         WS_ERROR_INVALID_PAYLOAD: as for ws_receive.
  *
- * Any thread, one at a time. Waits. RFC 6455 §6.2.
+ * Any thread, one at a time; another may send meanwhile. Waits. RFC 6455 §6.2.
  */
 WS_API ws_status ws_receive_message(ws_handle websocket, const void **data, size_t *length,
                                     ws_buffer_type *type) WS_NOEXCEPT;
@@ -696,37 +731,50 @@ WS_API ws_status ws_receive_view(ws_handle websocket, const void **data, size_t 
                                  ws_buffer_type *type) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends as ws_send does, with flags, from several places, with a completion.
+ * Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
+ *
+ * WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED is accepted
+ * and changes nothing where nothing is compressed. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
  *
  * @param websocket         The connection.
  * @param type              As for ws_send.
  * @param flags             0, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE, WS_SEND_NOTIFY, or several of them.
  * @param parts             The bytes, in order. NULL if count is 0.
- * @param count             How many parts.
+ * @param count             How many parts; 0 is an empty message. Up to 16 take no memory.
  * @param operation_context With WS_SEND_NOTIFY: given back in the event; never followed.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, or type or a flag is unknown;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, a part's data is NULL with a length, a flag is unknown, or as for
+ *         ws_send;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+ *         WS_ERROR_INVALID_OPERATION: a close frame was sent or received, or WS_SEND_WHOLE met an open fragmented message;
+ *         WS_ERROR_NOT_SUPPORTED: WS_SEND_NOTIFY on a blocking session;
+ *         WS_ERROR_NOT_ENOUGH_MEMORY: nothing was sent;
+ *         WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED, WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST: as for ws_send.
  *
- * Any thread. Waits until the bytes are taken.
+ * Any thread, also several at once, as ws_send. Waits until the bytes are taken. RFC 6455 §5.4, §6.1.
  */
 WS_API ws_status ws_send_ex(ws_handle websocket, ws_buffer_type type, uint32_t flags, const ws_bytes *parts,
                             size_t count, void *operation_context) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends a ping. The library keeps connections alive by itself; this is for programs
- * that measure.
+ * Sends a ping. The library keeps connections alive by itself; this is for programs that measure: WS_OPTION_STATISTICS tells how long
+ * the answer took.
+ *
+ * The pong is taken by whoever receives: a thread in ws_receive, or the library if nobody does. Only the answer to the last ping counts.
+ * A ping that cannot be sent at once waits its turn and does not hold the caller up; another one then takes its place.
  *
  * @param websocket The connection.
  * @param payload   Any bytes; they come back in the pong. NULL if length is 0.
  * @param length    At most 125.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
+ * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: payload is NULL with a length, or length is above 125;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+ *         WS_ERROR_INVALID_OPERATION: a close frame was sent or received; WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST, or why else the
+ *         connection is over.
  *
- * Any thread. Waits until the frame is taken. RFC 6455 §5.5.2.
+ * Any thread. Does not wait. RFC 6455 §5.5.2.
  */
 WS_API ws_status ws_ping(ws_handle websocket, const void *payload, size_t length) WS_NOEXCEPT;
 
@@ -851,16 +899,21 @@ WS_API ws_status ws_drain(ws_handle listener, uint16_t close_status, uint32_t sp
                           uint32_t deadline_ms) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a request that speaks over a stream socket which is connected already.
+ * Makes a request that speaks over a stream socket which is connected already: one of a proxy or a tunnel, or of a socket pair.
+ *
+ * There is one attempt over it: after a handshake that failed, was refused or was cancelled, the request cannot make another.
  *
  * @param session    The session.
- * @param descriptor The socket; the library owns it from WS_OK on, and closes it.
+ * @param descriptor A connected stream socket, TCP or Unix; the library owns it from WS_OK on, makes it close-on-exec and closes it. Its
+ *                   number may be used again at once.
  * @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved.
- * @param request    OUT: the request, as of ws_connect.
+ * @param request    OUT: the request, as of ws_connect. Addresses of a Unix socket are empty texts.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: url or request is NULL, url is not UTF-8, or descriptor is negative;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: url or request is NULL, url is not UTF-8, or descriptor is not as above;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+ *         WS_ERROR_INVALID_URL; WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_NOT_SUPPORTED: as for ws_connect;
+ *         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait.
  */
@@ -868,15 +921,16 @@ WS_API ws_status ws_connect_descriptor(ws_handle session, int64_t descriptor, co
                                        ws_handle *request) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a server's request of a stream socket which was accepted already.
+ * Makes a server's request of a stream socket which was accepted already. No path is refused, and no limit of a listener counts it.
  *
  * @param session    The session.
- * @param descriptor The socket; the library owns it from WS_OK on, and closes it.
- * @param request    OUT: the request, as of ws_accept.
+ * @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on.
+ * @param request    OUT: the request, as of ws_accept. Addresses of a Unix socket are empty texts.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is negative;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is not as for ws_connect_descriptor;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+ *         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait.
  */
@@ -969,7 +1023,7 @@ enum {
     WS_OPTION_MAX_HEADERS = 13012,
     /** u64, bytes, not 0. What may wait to be sent. Default 16777216. All. */
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
-    /** u64, bytes, query. Not built yet. What waits to be sent. Websocket. */
+    /** u64, bytes, query. What waits to be sent: the rest of a frame whose send has ended early. Websocket. */
     WS_OPTION_BUFFERED_AMOUNT = 13014,
     /** u32, 0 = no limit. Connections that a listener has at once. Default 0. Session, listener. */
     WS_OPTION_MAX_CONNECTIONS = 13015,
@@ -1007,7 +1061,7 @@ enum {
     WS_OPTION_HANDLE_KIND = 13040,
     /** u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, and WS_NO_HANDLE. */
     WS_OPTION_FEATURES = 13041,
-    /** ws_statistics, query. Not built yet. Websocket. */
+    /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket. */
     WS_OPTION_STATISTICS = 13042,
     /** ws_handle. Not built yet. The loop that drives it. Session. */
     WS_OPTION_LOOP = 13050,
@@ -1069,7 +1123,7 @@ typedef struct ws_compression {
 typedef struct ws_statistics {
     uint32_t size;                  /**< sizeof(ws_statistics), set by the caller. */
     uint32_t rtt_min_us;            /**< Ping to pong, in microseconds; 0 = none was measured. */
-    uint32_t rtt_average_us;        /**< The moving average. */
+    uint32_t rtt_average_us;        /**< The mean of all. */
     uint32_t rtt_max_us;            /**< The longest. */
     uint64_t bytes_received;        /**< From the transport, frame headers included. */
     uint64_t bytes_sent;            /**< To the transport, frame headers included. */
@@ -1078,8 +1132,8 @@ typedef struct ws_statistics {
     uint64_t messages_received;     /**< Whole messages. */
     uint64_t messages_sent;         /**< Whole messages. */
     uint64_t send_queue_high_water; /**< The most bytes that ever waited to be sent. */
-    uint64_t idle_ms;               /**< Since the last byte came. */
-    uint64_t memory;                /**< Bytes of memory the connection owns. */
+    uint64_t idle_ms;               /**< Since the library last saw a sign of life of the peer. */
+    uint64_t memory;                /**< Bytes of memory that the connection owns, its socket apart. */
 } ws_statistics;
 
 /* ===================================================================================================================

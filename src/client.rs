@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Agreed, Connection, Upgraded};
+use crate::driver::blocking::{Stay, StopSign, Task};
 use crate::driver::{self, blocking, entropy};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, write_request};
@@ -22,7 +23,9 @@ pub struct Request {
     options: Mutex<SharedOptions>,
     headers: Mutex<Headers>,
     state: Mutex<State>,
-    sign: blocking::StopSign,
+    sign: StopSign,
+    /// Whether an attempt makes its own connection; else there is one attempt, over the socket that the program gave.
+    dials: bool,
     may_start_threads: bool,
 }
 
@@ -31,6 +34,8 @@ pub struct Request {
 enum State {
     /// No answer, or none that is of any use.
     Fresh,
+    /// The same, over a socket of the program's.
+    Connected(Stream),
     /// A thread is in the handshake.
     UnderWay,
     /// The server has answered.
@@ -61,6 +66,15 @@ enum Outcome {
 impl Request {
     /// Makes a request. No I/O; 12005, 12006, or 50 for `wss` where TLS is not built.
     pub fn connect(session: &Session, url: &str) -> Result<Arc<Request>> {
+        Request::new(session, url, None)
+    }
+
+    /// Makes a request that speaks over a connected socket; the URL only says what is asked of whom.
+    pub fn over_stream(session: &Session, url: &str, stream: Stream) -> Result<Arc<Request>> {
+        Request::new(session, url, Some(stream))
+    }
+
+    fn new(session: &Session, url: &str, stream: Option<Stream>) -> Result<Arc<Request>> {
         let url = Url::parse(url)?;
         if url.is_secure() {
             return Err(Error::new(Status::NotSupported, "wss is not built yet"));
@@ -69,8 +83,9 @@ impl Request {
             url,
             options: Mutex::new(session.options()),
             headers: Mutex::default(),
-            state: Mutex::new(State::Fresh),
-            sign: blocking::StopSign::default(),
+            dials: stream.is_none(),
+            state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
+            sign: StopSign::default(),
             may_start_threads: session.may_start_threads(),
         }))
     }
@@ -94,6 +109,11 @@ impl Request {
         self.url.to_string()
     }
 
+    /// The URL as the log may show it: a query often has a secret in it.
+    fn name(&self) -> String {
+        format!("ws://{}{}", self.url.authority(), self.url.path())
+    }
+
     /// Adds a header to the next handshake; 12153 if it is none, or the handshake's own.
     pub fn add_header(&self, name: &str, value: &[u8]) -> Result<()> {
         if is_reserved_header(name) {
@@ -109,8 +129,12 @@ impl Request {
 
     /// Dials, sends the request and reads the response head; any status is success.
     pub fn handshake(&self) -> Result<()> {
-        self.begin()?;
-        let result = self.attempt();
+        self.make_attempt(&self.sign.begin(Task::Handshake))
+    }
+
+    fn make_attempt(&self, stay: &Stay<'_>) -> Result<()> {
+        let stream = self.begin()?;
+        let result = self.attempt(stream, stay);
         let mut state = lock(&self.state);
         match result {
             Ok(answer) => {
@@ -124,7 +148,8 @@ impl Request {
         }
     }
 
-    fn begin(&self) -> Result<()> {
+    /// Takes the attempt, with the socket for it if there is one.
+    fn begin(&self) -> Result<Option<Stream>> {
         let mut state = lock(&self.state);
         let busy = |what| Err(Error::new(Status::IncorrectHandleState, what));
         match &*state {
@@ -134,13 +159,18 @@ impl Request {
                 Outcome::Upgraded => return busy("the request was upgraded to a websocket"),
                 Outcome::Refused(_) => {}
             },
-            State::Fresh => {}
+            State::Fresh | State::Connected(_) => {}
         }
-        *state = State::UnderWay;
-        Ok(())
+        if !self.dials && !matches!(&*state, State::Connected(_)) {
+            return busy("the socket that was given for this request is used up");
+        }
+        match std::mem::replace(&mut *state, State::UnderWay) {
+            State::Connected(stream) => Ok(Some(stream)),
+            _ => Ok(None),
+        }
     }
 
-    fn attempt(&self) -> Result<Answer> {
+    fn attempt(&self, stream: Option<Stream>, stay: &Stay<'_>) -> Result<Answer> {
         let options = self.options();
         let headers = lock(&self.headers).clone();
         let offer = Offer {
@@ -152,9 +182,16 @@ impl Request {
         };
         let handshake = ClientHandshake::new(Key::from_nonce(entropy::nonce()?), &offer)?;
         let request = write_request("GET", self.url.target(), handshake.request_headers());
-        let opening = blocking::Opening { url: &self.url, options: &options, sign: &self.sign, may_start_threads: self.may_start_threads };
-        let reply = blocking::open(opening, request)?;
+        let who = self.name();
+        log::debug!("{who}: asking, with {}", handshake.request_headers().names());
+        let opening = blocking::Opening { url: &self.url, options: &options, stay, may_start_threads: self.may_start_threads };
+        let reply = blocking::open(opening, stream, request)?;
         let verdict = handshake.judge(reply.head.status, reply.head.minor_version, &reply.head.headers);
+        log::debug!("{who}: answered with {}", reply.head.headers.names());
+        match &verdict {
+            Ok(_) => log::info!("{who}: upgraded"),
+            Err(refusal) => log::info!("{who}: answered {}: {}", reply.head.status, Error::from(refusal.clone())),
+        }
         let subprotocol = verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
         Ok(Answer {
             status: reply.head.status,
@@ -174,8 +211,8 @@ impl Request {
     /// Does the handshake if it was not done, and hands out the connection: 13001 for any status but 101, 12152 for a 101 that breaks the rules.
     /// The request stays usable.
     pub fn complete_upgrade(&self) -> Result<Arc<Connection>> {
-        if matches!(&*lock(&self.state), State::Fresh) {
-            self.handshake()?;
+        if matches!(&*lock(&self.state), State::Fresh | State::Connected(_)) {
+            self.make_attempt(&self.sign.begin(Task::Upgrade))?;
         }
         let (stream, agreement, early) = {
             let mut state = lock(&self.state);
@@ -239,9 +276,9 @@ impl Request {
         }
     }
 
-    /// Ends a handshake that waits in another thread with 12017.
-    pub fn cancel(&self) {
-        self.sign.cancel();
+    /// Ends what waits in other threads with 12017; false if nothing does.
+    pub fn cancel(&self, tasks: &[Task]) -> bool {
+        self.sign.cancel(tasks)
     }
 
     /// The handle was closed: ends every call that is inside the request with 12017.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, Status};
 use crate::http::Headers;
 use crate::process::Process;
 use crate::server;
-use crate::server::Listener;
+use crate::server::{Listener, Seat};
 use crate::session::Session;
 
 mod table;
@@ -102,10 +102,7 @@ impl Object {
             Object::Session(_) => {}
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
-            Object::WebSocket(connection) => {
-                connection.drop_connection();
-                caretaker::let_go();
-            }
+            Object::WebSocket(connection) => connection.drop_connection(),
             Object::Listener(listener) => listener.close(),
         }
     }
@@ -127,9 +124,13 @@ pub struct Notify {
 struct Record {
     notify: Notify,
     last_error: Option<Error>,
-    /// Lists of headers of which the program has pointers, until the handle is closed.
-    shown_headers: Vec<Arc<Headers>>,
+    /// Most handles show none.
+    shown: Option<Box<Shown>>,
 }
+
+/// Lists of headers of which the program has pointers, until the handle is closed.
+#[derive(Default)]
+struct Shown(Vec<Arc<Headers>>);
 
 /// What the table holds for an open handle.
 pub struct Entry {
@@ -139,6 +140,8 @@ pub struct Entry {
     process: Process,
     /// Held for a copy in or out, never across a call.
     record: Mutex<Record>,
+    /// A websocket's place among those of its listener, until its handle is closed.
+    _seat: Option<Seat>,
 }
 
 impl Entry {
@@ -207,9 +210,10 @@ impl Entry {
     pub fn keep_headers(&self, headers: &Arc<Headers>) -> Result<()> {
         let mut record = self.record();
         // A request that is handshaken again has another list; the program may still read the earlier one.
-        if !record.shown_headers.iter().any(|shown| Arc::ptr_eq(shown, headers)) {
-            record.shown_headers.try_reserve(1).map_err(|_| Error::new(Status::NotEnoughMemory, "no memory to keep the headers"))?;
-            record.shown_headers.push(Arc::clone(headers));
+        let Shown(shown) = &mut **record.shown.get_or_insert_default();
+        if !shown.iter().any(|shown| Arc::ptr_eq(shown, headers)) {
+            shown.try_reserve(1).map_err(|_| Error::new(Status::NotEnoughMemory, "no memory to keep the headers"))?;
+            shown.push(Arc::clone(headers));
         }
         Ok(())
     }
@@ -223,8 +227,14 @@ static TABLE: Table<Arc<Entry>> = Table::new();
 
 /// Gives an object a handle.
 pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
+    insert_seated(object, notify, None)
+}
+
+/// The same, for a websocket that is counted by its listener.
+pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Result<Ticket> {
     let kind = object.kind() as u8;
-    TABLE.insert(kind, Arc::new(Entry { object, process: Process::current(), record: Mutex::new(Record { notify, ..Record::default() }) }))
+    let record = Mutex::new(Record { notify, ..Record::default() });
+    TABLE.insert(kind, Arc::new(Entry { object, process: Process::current(), record, _seat: seat }))
 }
 
 /// What an open handle of any kind stands for; 6 if it is stale, closed, invented or zero, 13005 if it is the parent's.
@@ -250,7 +260,13 @@ pub fn close(ticket: Ticket) -> Result<()> {
     let entry = TABLE.remove(ticket).ok_or_else(|| not_open(ticket))?;
     // In a child only the copy of the descriptor goes: to end the connection would end the parent's.
     if entry.process == Process::current() {
+        let is_websocket = matches!(entry.object, Object::WebSocket(_));
         entry.object.close();
+        // First, so that the caretaker finds nothing left to look after, and ends with the last connection.
+        drop(entry);
+        if is_websocket {
+            caretaker::let_go();
+        }
     }
     Ok(())
 }

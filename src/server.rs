@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Agreed, Connection, Upgraded};
+use crate::driver::blocking::{HeadWait, Stay, StopSign, Task};
 use crate::driver::{self, blocking};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, RequestHead, reason_phrase, write_response};
@@ -17,13 +18,18 @@ use crate::session::Session;
 use crate::transport::Stream;
 use crate::transport::listen::{Host, ListenSockets};
 
+mod doorway;
+
+pub use doorway::Seat;
+use doorway::{Doorway, Handshaking};
+
 /// A listener. Closing it does not disturb the requests and websockets made from it.
 #[derive(Debug)]
 pub struct Listener {
     url: Url,
     sockets: ListenSockets,
     options: Mutex<SharedOptions>,
-    sign: blocking::StopSign,
+    doorway: Arc<Doorway>,
     may_start_threads: bool,
 }
 
@@ -44,7 +50,7 @@ impl Listener {
             url,
             sockets,
             options: Mutex::new(session.options()),
-            sign: blocking::StopSign::default(),
+            doorway: Arc::default(),
             may_start_threads: session.may_start_threads(),
         }))
     }
@@ -69,49 +75,55 @@ impl Listener {
         self.sockets.local_address().map_err(|error| Error::from_io(Status::Internal, "the listener's address", &error))
     }
 
-    /// Waits for a TCP connection. Its request head is read by [`Request::handshake`], so that one slow client holds nobody up.
+    /// Waits for a TCP connection, and until the limit of handshakes has room for it. Its request head is read by [`Request::handshake`], so
+    /// that one slow client holds nobody up.
     pub fn accept(&self) -> Result<Arc<Request>> {
+        let stay = self.doorway.sign.begin(Task::Accept);
         let options = self.options();
-        let stream = blocking::accept(&self.sockets, &options, &self.sign)?;
-        let address = |address: io::Result<String>| address.unwrap_or_default();
-        Ok(Arc::new(Request {
-            prefix: self.url.path().to_owned(),
-            local_address: address(stream.local_address()),
-            remote_address: address(stream.remote_address()),
-            options: Mutex::new(options),
-            headers: Mutex::default(),
-            state: Mutex::new(State::Fresh(stream)),
-            head: Mutex::default(),
-            sign: blocking::StopSign::default(),
-            may_start_threads: self.may_start_threads,
-        }))
+        let enter = || self.doorway.begin_handshake(options.max_handshakes);
+        let (stream, handshaking) = blocking::accept(&self.sockets, &options, &stay, enter)?;
+        log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
+        let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)) };
+        Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads))
     }
 
-    /// Ends an accept that waits in another thread with 12017.
-    pub fn cancel(&self) {
-        self.sign.cancel();
+    /// Ends the accepts that wait in other threads with 12017; false if none does.
+    pub fn cancel(&self, tasks: &[Task]) -> bool {
+        self.doorway.sign.cancel(tasks)
     }
 
     /// The handle was closed: ends every accept with 12017.
     pub fn close(&self) {
-        self.sign.close();
+        self.doorway.sign.close();
     }
+}
+
+/// Where a request came in.
+#[derive(Debug)]
+struct Entrance {
+    /// What is listened to.
+    prefix: String,
+    /// Whose limits are counted; `None` for a socket of the program's.
+    doorway: Option<Arc<Doorway>>,
 }
 
 /// A connection that was accepted and not answered yet. May be parked and answered later, from any thread.
 #[derive(Debug)]
 pub struct Request {
-    /// What the listener listens to.
-    prefix: String,
+    entrance: Entrance,
     local_address: String,
     remote_address: String,
     options: Mutex<SharedOptions>,
     /// Of the answer.
     headers: Mutex<Headers>,
     state: Mutex<State>,
+    /// Until it is answered.
+    handshaking: Mutex<Option<Handshaking>>,
+    /// After the upgrade, until somebody takes it along with the websocket.
+    seat: Mutex<Option<Seat>>,
     /// Kept for queries after the answer.
     head: Mutex<Option<Head>>,
-    sign: blocking::StopSign,
+    sign: StopSign,
     may_start_threads: bool,
 }
 
@@ -126,8 +138,8 @@ struct Head {
 /// How far the request is. A thread that waits has taken what it needs out. Lock order: never held with another of the request's locks.
 #[derive(Debug)]
 enum State {
-    /// Nothing was read.
-    Fresh(Stream),
+    /// The head is not here, or not all of it.
+    Fresh(Stream, HeadWait),
     /// A thread is reading the head or sending the answer.
     UnderWay,
     /// The head is here; bytes that came behind it belong to the WebSocket.
@@ -137,6 +149,35 @@ enum State {
 }
 
 impl Request {
+    /// A request over a socket that the program has accepted.
+    pub fn of_stream(session: &Session, stream: Stream) -> Arc<Request> {
+        let entrance = Entrance { prefix: "/".to_owned(), doorway: None };
+        Request::new(stream, entrance, None, session.options(), session.may_start_threads())
+    }
+
+    fn new(
+        stream: Stream,
+        entrance: Entrance,
+        handshaking: Option<Handshaking>,
+        options: SharedOptions,
+        may_start_threads: bool,
+    ) -> Arc<Request> {
+        let address = |address: io::Result<String>| address.unwrap_or_default();
+        Arc::new(Request {
+            entrance,
+            local_address: address(stream.local_address()),
+            remote_address: address(stream.remote_address()),
+            options: Mutex::new(options),
+            headers: Mutex::default(),
+            state: Mutex::new(State::Fresh(stream, HeadWait::begin())),
+            handshaking: Mutex::new(handshaking),
+            seat: Mutex::default(),
+            head: Mutex::default(),
+            sign: StopSign::default(),
+            may_start_threads,
+        })
+    }
+
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
         Arc::clone(&lock(&self.options))
@@ -157,58 +198,79 @@ impl Request {
     }
 
     /// Reads the request head. What the listener does not admit is answered here, and is 13001: a path outside its prefix (404), an upgrade that
-    /// breaks the rules (400, 405, 426), a foreign origin (403), a head that is none (400, 431).
+    /// breaks the rules (400, 405, 426), a foreign origin (403), a head that is none (400, 431), more websockets than it may have (503).
     pub fn handshake(&self) -> Result<()> {
-        let stream = {
-            let mut state = lock(&self.state);
-            match std::mem::replace(&mut *state, State::UnderWay) {
-                State::Fresh(stream) => stream,
-                other => {
-                    let error = match &other {
-                        State::Ready(..) => None,
-                        State::UnderWay => Some("another thread is in the handshake of this request"),
-                        State::Over(why) => Some(*why),
-                        State::Fresh(_) => unreachable!("matched above"),
-                    };
-                    *state = other;
-                    return error.map_or(Ok(()), |error| Err(Error::new(Status::IncorrectHandleState, error)));
-                }
-            }
-        };
+        self.read_head(&self.sign.begin(Task::Handshake))
+    }
+
+    fn read_head(&self, stay: &Stay<'_>) -> Result<()> {
+        let Some((stream, mut wait)) = self.begin()? else { return Ok(()) };
         let options = self.options();
-        let read = match blocking::exchange_head(&stream, &options, &self.sign) {
-            Ok(read) => read,
-            // The wait has ended, not the connection: another call may go on, unless a part of the head was read.
+        let head = match wait.read(&stream, &options, stay) {
+            Ok(head) => head,
             Err(error) => {
-                let survives = error.status() == Status::Cancelled || error.status() == Status::Interrupted;
-                *lock(&self.state) = if survives { State::Fresh(stream) } else { State::Over("the connection was lost") };
+                // The wait has ended, not the connection: another call goes on where this one was.
+                if matches!(error.status(), Status::Cancelled | Status::Interrupted) {
+                    *lock(&self.state) = State::Fresh(stream, wait);
+                } else {
+                    self.end("the connection was lost");
+                }
                 return Err(error);
             }
         };
-        let refusal = match read.head {
+        let refusal = match head {
             Ok(head) => match self.admit(head, &options) {
                 Ok(()) => {
-                    *lock(&self.state) = State::Ready(stream, read.early);
+                    *lock(&self.state) = State::Ready(stream, wait.into_early());
                     return Ok(());
                 }
                 Err(refusal) => refusal,
             },
             Err(error) => ServerRefusal { status: error.http_status(), headers: plain_headers(), reason: error.to_string() },
         };
-        self.refuse(stream, &options, refusal)
+        Err(self.refuse(&stream, &options, stay, refusal))
+    }
+
+    /// Takes what is needed to read the head; `None` if it is here.
+    fn begin(&self) -> Result<Option<(Stream, HeadWait)>> {
+        let mut state = lock(&self.state);
+        match std::mem::replace(&mut *state, State::UnderWay) {
+            State::Fresh(stream, wait) => Ok(Some((stream, wait))),
+            other => {
+                let error = match &other {
+                    State::UnderWay => Some("another thread is in the handshake of this request"),
+                    State::Over(why) => Some(*why),
+                    State::Ready(..) | State::Fresh(..) => None,
+                };
+                *state = other;
+                error.map_or(Ok(None), |error| Err(Error::new(Status::IncorrectHandleState, error)))
+            }
+        }
+    }
+
+    /// Nothing more will be answered: the next handshake may begin.
+    fn end(&self, why: &'static str) {
+        *lock(&self.state) = State::Over(why);
+        let handshaking = lock(&self.handshaking).take();
+        drop(handshaking);
     }
 
     /// Keeps the head if the request is for the program.
     fn admit(&self, head: RequestHead, options: &Options) -> Result<(), ServerRefusal> {
         let path = path_of(origin_form(&head.target));
-        if !is_below(path, &self.prefix) {
+        if !is_below(path, &self.entrance.prefix) {
             let reason = format!("the path {path} is not served here");
             return Err(ServerRefusal { status: 404, headers: plain_headers(), reason });
         }
+        log::debug!("{}: {} {path}, with {}", self.remote_address, head.method, head.headers.names());
         let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins };
         let acceptance = match judge_request(&head.method, &head.target, head.minor_version, &head.headers, &policy) {
             Verdict::NotWebSocket => None,
-            Verdict::Upgrade(acceptance) => Some(acceptance),
+            Verdict::Upgrade(acceptance) => {
+                // Asked only, so that the answer is early; the seat is taken with the upgrade.
+                self.take_seat(options)?;
+                Some(acceptance)
+            }
             Verdict::Refuse(refusal) => return Err(refusal),
         };
         let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance };
@@ -216,36 +278,63 @@ impl Request {
         Ok(())
     }
 
+    /// A place among the listener's websockets, or the refusal if there is none left.
+    fn take_seat(&self, options: &Options) -> Result<Option<Seat>, ServerRefusal> {
+        let Some(doorway) = &self.entrance.doorway else { return Ok(None) };
+        match doorway.take_seat(options.max_connections) {
+            Some(seat) => Ok(Some(seat)),
+            None => {
+                let reason = format!("all {} connections are in use", options.max_connections);
+                Err(ServerRefusal { status: 503, headers: plain_headers(), reason })
+            }
+        }
+    }
+
     /// The library's own answer to what is not for the program.
-    fn refuse(&self, stream: Stream, options: &Options, refusal: ServerRefusal) -> Result<()> {
+    fn refuse(&self, stream: &Stream, options: &Options, stay: &Stay<'_>, refusal: ServerRefusal) -> Error {
         let answer = write_response(refusal.status, &refusal.headers, refusal.reason.as_bytes());
-        let sent = blocking::respond(&stream, options, &self.sign, answer, false);
-        *lock(&self.state) = State::Over("the request was refused");
-        sent?;
+        let sent = blocking::respond(stream, options, stay, answer, false);
+        self.end("the request was refused");
+        if let Err(error) = sent {
+            return error;
+        }
         let status = refusal.status;
+        log::info!("{}: refused, {status}: {}", self.remote_address, refusal.reason);
         let message = format!("the request was answered {status} {}: {}", reason_phrase(status), refusal.reason);
-        Err(Error::new(Status::UpgradeRefused, message).in_phase(Phase::Http).with_http_status(status))
+        Error::new(Status::UpgradeRefused, message).in_phase(Phase::Http).with_http_status(status)
     }
 
     /// Does the handshake if it was not done, and sends the 101; 12019 for a request that does not ask for a WebSocket.
     pub fn complete_upgrade(&self) -> Result<Arc<Connection>> {
-        self.handshake()?;
+        let stay = self.sign.begin(Task::Upgrade);
+        self.read_head(&stay)?;
         let head = self.head()?;
         let Some(acceptance) = head.acceptance else {
             return Err(Error::new(Status::IncorrectHandleState, "the request does not ask for a WebSocket; answer it with ws_respond"));
         };
         let (stream, early) = self.take_ready()?;
         let options = self.options();
+        let seat = match self.take_seat(&options) {
+            Ok(seat) => seat,
+            Err(refusal) => return Err(self.refuse(&stream, &options, &stay, refusal)),
+        };
         let answer = write_response(101, &acceptance.response_headers(&lock(&self.headers)), &[]);
-        let sent = blocking::respond(&stream, &options, &self.sign, answer, true);
-        *lock(&self.state) = State::Over("the request was upgraded to a websocket already");
+        let sent = blocking::respond(&stream, &options, &stay, answer, true);
+        self.end("the request was upgraded to a websocket already");
         sent?;
         let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
         let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
         let upgraded = Upgraded { stream, agreed, early: &early };
         let connection = Arc::new(Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?);
         blocking::adopt(&connection, self.may_start_threads);
+        *lock(&self.seat) = seat;
+        log::info!("{}: upgraded", self.remote_address);
         Ok(connection)
+    }
+
+    /// The place that the websocket just made has among those of its listener: whoever keeps the websocket keeps it.
+    pub fn take_along_seat(&self) -> Option<Seat> {
+        lock(&self.seat).take()
     }
 
     /// Answers with something other than a WebSocket, with `Content-Length` and `Connection: close`.
@@ -260,12 +349,15 @@ impl Request {
         }
         headers.push("Connection", b"close")?;
         headers.extend(&lock(&self.headers));
-        self.handshake()?;
+        let stay = self.sign.begin(Task::Respond);
+        self.read_head(&stay)?;
         let (stream, _) = self.take_ready()?;
         let answer = write_response(http_status, &headers, body);
-        let sent = blocking::respond(&stream, &self.options(), &self.sign, answer, false);
-        *lock(&self.state) = State::Over("the request was answered already");
-        sent
+        let sent = blocking::respond(&stream, &self.options(), &stay, answer, false);
+        self.end("the request was answered already");
+        sent?;
+        log::info!("{}: answered {http_status}", self.remote_address);
+        Ok(())
     }
 
     fn take_ready(&self) -> Result<(Stream, Vec<u8>)> {
@@ -326,9 +418,9 @@ impl Request {
         Ok(self.remote_address.clone())
     }
 
-    /// Ends a handshake that waits in another thread with 12017.
-    pub fn cancel(&self) {
-        self.sign.cancel();
+    /// Ends what waits in other threads with 12017; false if nothing does.
+    pub fn cancel(&self, tasks: &[Task]) -> bool {
+        self.sign.cancel(tasks)
     }
 
     /// The handle was closed: ends every call that is inside the request with 12017. An unanswered connection ends with the request.

@@ -97,6 +97,8 @@ pub struct Statistics {
     pub idle: Duration,
     /// Bytes that wait to be sent.
     pub queued: u64,
+    /// The most that ever did.
+    pub queue_high_water: u64,
     /// Bytes that this connection owns, its socket apart.
     pub memory: u64,
 }
@@ -344,7 +346,15 @@ impl Connection {
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;
         let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>();
-        Statistics { received, sent: outbox.counted, round_trips: outbox.round_trip_times(), idle, queued, memory: memory as u64 + queued }
+        Statistics {
+            received,
+            sent: outbox.counted,
+            round_trips: outbox.round_trip_times(),
+            idle,
+            queued,
+            queue_high_water: outbox.queue_high_water() as u64,
+            memory: memory as u64 + queued,
+        }
     }
 }
 

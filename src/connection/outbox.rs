@@ -36,7 +36,7 @@ pub struct Outbox {
     round_trips: Option<Box<RoundTrips>>,
     /// What waits to be written; most of the time nothing does.
     pending: Option<Box<Pending>>,
-    /// How it ended, or is about to; most connections are open most of the time.
+    /// How it ended, or is about to, and that it once was full; most connections are open and flow most of the time.
     end: Option<Box<End>>,
 }
 
@@ -56,6 +56,8 @@ struct End {
     /// Why nothing can be sent any more.
     send_failure: Option<Error>,
     closing: Closing,
+    /// The most bytes that ever waited.
+    queue_high_water: usize,
 }
 
 /// How far `ws_close` has come.
@@ -112,6 +114,18 @@ impl Outbox {
     #[inline]
     pub(super) fn has_work(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// The rest of a frame goes next.
+    pub(super) fn put_tail(&mut self, rest: Vec<u8>) {
+        let end = self.end.get_or_insert_default();
+        end.queue_high_water = end.queue_high_water.max(rest.len());
+        self.pending().tail = rest;
+    }
+
+    /// The most bytes that ever waited to be written, control frames apart.
+    pub(super) fn queue_high_water(&self) -> usize {
+        self.end.as_ref().map_or(0, |end| end.queue_high_water)
     }
 
     /// Where to put what is to be written.

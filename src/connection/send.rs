@@ -115,7 +115,7 @@ impl<'c> Turn<'c> {
         match frame.into_rest(queue_limit) {
             Some(rest) => {
                 let mut outbox = self.connection.outbox();
-                outbox.pending().tail = rest;
+                outbox.put_tail(rest);
                 outbox.counted.add(Counted::frame(length, ends_message));
                 drop(outbox);
                 self.settle();
@@ -179,7 +179,7 @@ impl<'c> Turn<'c> {
             }
             if sent < work.as_slice().len() {
                 let mut outbox = self.connection.outbox();
-                outbox.pending().tail = work.as_slice()[sent..].to_vec();
+                outbox.put_tail(work.as_slice()[sent..].to_vec());
                 self.put_back(&mut outbox);
                 return Progress::Blocked;
             }

@@ -11,6 +11,8 @@ use std::ffi::c_char;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use log::Level;
+
 use super::numbers::ws_status_numbers::WS_OK;
 use super::types::{ws_error_info, ws_handle, ws_status};
 use crate::error::{Details, Error, Phase, Result, Status};
@@ -81,6 +83,7 @@ fn failed(witness: Witness, outcome: Outcome) -> ws_status {
         Err(panic) => panicked(panic),
     };
     let status = error.status().code();
+    tell(witness, &error);
     if !matches!(witness, Witness::Nobody) {
         LAST_ERROR.set(describe(&error));
     }
@@ -91,6 +94,31 @@ fn failed(witness: Witness, outcome: Outcome) -> ws_status {
         }
     }
     status
+}
+
+/// Writes a failure to the log.
+fn tell(witness: Witness, error: &Error) {
+    let level = match (witness, error.status()) {
+        (_, Status::Internal) => Level::Error,
+        (
+            Witness::ThreadAndHandle(_),
+            Status::Connection
+            | Status::PeerLost
+            | Status::ProtocolViolation
+            | Status::InvalidPayload
+            | Status::MessageTooBig
+            | Status::InvalidServerResponse
+            | Status::HeaderCountExceeded
+            | Status::HeaderSizeOverflow,
+        ) => Level::Warn,
+        (Witness::ThreadAndHandle(_), _) => Level::Debug,
+        (Witness::Thread | Witness::Nobody, _) => Level::Trace,
+    };
+    let status = error.status().code();
+    match witness {
+        Witness::ThreadAndHandle(handle) => log::log!(level, "handle {handle:#x}: {status}: {error}"),
+        Witness::Thread | Witness::Nobody => log::log!(level, "{status}: {error}"),
+    }
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Error {

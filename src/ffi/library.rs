@@ -1,14 +1,19 @@
 //! The library itself, errors, and what every kind of handle has.
 
 use std::ffi::{c_char, c_void};
+use std::time::Duration;
 
-use super::numbers::ws_operation_numbers::{self as operations, WS_OPERATION_ALL};
-use super::numbers::{WS_VERSION_MAJOR, WS_VERSION_MINOR, WS_VERSION_PATCH};
+use super::numbers::ws_operation_numbers as operations;
+use super::numbers::ws_operation_numbers::*;
+use super::numbers::{WS_VERSION_MAJOR, WS_VERSION_MINOR, WS_VERSION_PATCH, WS_WAIT_FOREVER};
 use super::pointer::{self, OutStruct};
 use super::types::{ws_callback, ws_error_info, ws_handle, ws_log_callback, ws_operation, ws_status};
-use super::{boundary, not_built};
+use super::{boundary, log_hook};
+use crate::connection::Operation;
+use crate::driver::blocking::{self, Task};
+use crate::driver::{caretaker, clock};
 use crate::error::{Error, Status};
-use crate::handle::{self, Notify, Ticket};
+use crate::handle::{self, Notify, Object, Ticket};
 
 /// Tells the version of the library: major << 16 | minor << 8 | patch. Compare it with WS_VERSION of this header.
 ///
@@ -55,7 +60,7 @@ pub unsafe extern "C" fn ws_last_error(info: *mut ws_error_info) -> ws_status {
 
 /// Tells why the last operation on a handle that failed did so, whoever noticed: another thread, or the library by itself.
 ///
-/// A connection that has failed keeps its reason. Questions (ws_query_…) that fail are not remembered here.
+/// A connection that has failed keeps its reason. Questions (ws_query_…) and cancels that fail are not remembered here.
 ///
 /// @param any  A handle of any kind.
 /// @param info OUT: the failure; set info->size before. status is WS_OK if nothing has failed on this handle.
@@ -79,38 +84,54 @@ pub unsafe extern "C" fn ws_query_error(any: ws_handle, info: *mut ws_error_info
 /// The size of the first version.
 const SMALLEST_ERROR_INFO: usize = size_of::<ws_error_info>();
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends the library's log to a callback. Payloads and secrets are never logged.
+/// Sends the library's log to a callback. It is off by default and costs nothing then.
+///
+/// 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
+/// with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
+/// their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
+/// names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
+/// credentials are never logged.
 ///
 /// @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
-/// @param callback Called on the thread that has something to say, one call at a time. NULL = the log is off.
+/// @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may
+///                 call the library, which logs nothing meanwhile. The line lives until it returns. It must not throw or longjmp.
+///                 NULL = the log is off.
 /// @param context  Given to the callback; never followed.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such level.
+/// @return WS_OK; WS_ERROR_INVALID_PARAMETER: there is no such level;
+///         WS_ERROR_NOT_SUPPORTED: in a program in Rust that has set a logger of its own, which gets these lines then.
 ///
-/// Any thread. Does not wait.
+/// Any thread. Does not wait; a call of the former callback may still be under way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_set_log(level: i32, callback: ws_log_callback, context: *mut c_void) -> ws_status {
-    boundary::query(|| {
-        let _arguments = (callback, context);
-        if !(0..=5).contains(&level) {
-            return Err(Error::new(Status::InvalidParameter, format!("level {level} is not 0 to 5")));
-        }
-        Err(not_built("ws_set_log"))
-    })
+    boundary::query(|| log_hook::set(level, callback, context))
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends the library's own threads, before a program unloads it or ends.
+/// Ends the library's own threads, before a program unloads it or ends.
+///
+/// They are the one that looks after connections on which nobody waits, and those that look host names up. Call it when no thread
+/// is in a call of the library; handles may be open, but their connections are not looked after any more. Called again, it has nothing to
+/// do. The library goes on working: what is opened later starts threads again.
 ///
 /// @param timeout_ms How long to wait for them, in milliseconds; WS_WAIT_FOREVER = without limit.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED.
+/// @return WS_OK: there are no threads of the library;
+///         WS_ERROR_TIMEOUT: one has not ended in time: a look-up ends when the system's resolver gives up. Call it again.
 ///
 /// Any thread but the library's own. Waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_cleanup(timeout_ms: u32) -> ws_status {
     boundary::query(|| {
-        let _arguments = timeout_ms;
-        Err(not_built("ws_cleanup"))
+        let timeout = if timeout_ms == WS_WAIT_FOREVER { Duration::MAX } else { Duration::from_millis(timeout_ms.into()) };
+        let start = clock::now();
+        let late = |what| Err(Error::new(Status::Timeout, format!("{what} has not ended within {timeout_ms} ms")));
+        if !caretaker::end(timeout) {
+            return late("the thread that looks after connections");
+        }
+        if !blocking::end_look_ups(timeout.saturating_sub(clock::now() - start)) {
+            return late("a look-up of a host name");
+        }
+        Ok(())
     })
 }
 
@@ -134,27 +155,55 @@ pub unsafe extern "C" fn ws_set_callback(any: ws_handle, callback: ws_callback, 
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a wait of another thread with WS_ERROR_CANCELLED; the connection lives on.
+/// Ends the waits of other threads on a handle: their calls return WS_ERROR_CANCELLED, and what they waited on lives on.
 ///
-/// @param any       The handle that is waited on.
-/// @param operation WS_OPERATION_RECEIVE or another; WS_OPERATION_ALL = whatever waits.
+/// A receive, a handshake of a server and an accept lose nothing: the next call goes on. A send of which no byte has left sends
+/// nothing; the rest of any other is sent later by the library, and that send returns WS_OK, or, if WS_OPTION_SEND_QUEUE_LIMIT has no room
+/// for it, the connection is over. A ws_close that is cancelled drops the connection. A client's handshake is given up; the next one begins
+/// anew.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: there is no such operation; WS_ERROR_INVALID_HANDLE.
+/// @param any       The handle that is waited on: a websocket (WS_OPERATION_RECEIVE, _SEND, _CLOSE, _SHUTDOWN), a request (_HANDSHAKE,
+///                  _UPGRADE, _RESPOND) or a listener (_ACCEPT). A websocket's ws_close and ws_shutdown are cancelled together.
+/// @param operation What to end, by the function that was called: a ws_complete_upgrade that does the handshake is an _UPGRADE.
+///                  WS_OPERATION_ALL = whatever waits.
 ///
-/// Any thread. Does not wait. Not sticky: the next call waits again.
+/// @return WS_OK: a thread was in such a call; if it was about to end by itself, it may still do so;
+///         WS_ERROR_INVALID_PARAMETER: there is no such operation;
+///         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
+///         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.
+///
+/// Any thread. Does not wait: a waiting call returns within some 20 ms. Not sticky: the next call waits again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_cancel(any: ws_handle, operation: ws_operation) -> ws_status {
-    boundary::operation(any, || {
-        let is_known = (operations::WS_OPERATION_SEND as i32..=operations::WS_OPERATION_SHUTDOWN as i32).contains(&operation)
-            || (operations::WS_OPERATION_HANDSHAKE as i32..=operations::WS_OPERATION_DRAIN as i32).contains(&operation)
-            || operation == WS_OPERATION_ALL as i32;
-        if !is_known {
+    boundary::query(|| {
+        let Some((_, of_websocket, tasks)) = MEANINGS.iter().find(|(number, ..)| *number as ws_operation == operation) else {
             return Err(Error::new(Status::InvalidParameter, format!("operation {operation} is unknown")));
-        }
-        handle::find(Ticket::from_number(any))?;
-        Err(not_built("ws_cancel"))
+        };
+        let entry = handle::find(Ticket::from_number(any))?;
+        let found = match &entry.object {
+            Object::WebSocket(connection) => of_websocket.iter().fold(false, |found, &one| connection.cancel(one) | found),
+            Object::ClientRequest(request) => request.cancel(tasks),
+            Object::ServerRequest(request) => request.cancel(tasks),
+            Object::Listener(listener) => listener.cancel(tasks),
+            Object::Session(_) => return Err(Error::new(Status::IncorrectHandleType, "nothing waits on a session")),
+        };
+        if found { Ok(()) } else { Err(Error::new(Status::InvalidOperation, format!("nothing to cancel: no operation {operation} waits"))) }
     })
 }
+
+/// What an operation of the C API is on a websocket, and what on a request or a listener.
+static MEANINGS: &[(operations, &[Operation], &[Task])] = &[
+    (WS_OPERATION_SEND, &[Operation::Send], &[]),
+    (WS_OPERATION_RECEIVE, &[Operation::Receive], &[]),
+    (WS_OPERATION_CLOSE, &[Operation::Close], &[]),
+    (WS_OPERATION_SHUTDOWN, &[Operation::Close], &[]),
+    (WS_OPERATION_HANDSHAKE, &[], &[Task::Handshake]),
+    (WS_OPERATION_UPGRADE, &[], &[Task::Upgrade]),
+    (WS_OPERATION_ACCEPT, &[], &[Task::Accept]),
+    (WS_OPERATION_RESPOND, &[], &[Task::Respond]),
+    (WS_OPERATION_DRAIN, &[], &[]),
+    (WS_OPERATION_ALL, &[Operation::Receive, Operation::Send, Operation::Close], &Task::ALL),
+];
 
 /// Closes a handle of any kind. Its number is invalid at once, and every call that waits on it returns WS_ERROR_CANCELLED.
 ///

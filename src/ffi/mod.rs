@@ -25,6 +25,8 @@ pub mod types;
 pub mod websocket;
 
 mod boundary;
+mod descriptor;
+mod log_hook;
 mod pointer;
 
 use crate::error::{Error, Status};

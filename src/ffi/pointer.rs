@@ -13,7 +13,7 @@ use std::{ptr, slice, str};
 
 use crate::error::{Error, Result, Status};
 
-use super::types::ws_callback;
+use super::types::{ws_bytes, ws_callback};
 use crate::handle::OpaqueCallback;
 
 /// The largest `size` a caller's struct may claim: far above any version of any struct, and below any wild number.
@@ -22,6 +22,11 @@ const MOST_STRUCT_SIZE: u32 = 4096;
 #[cold]
 fn refused(parameter: &str, problem: &str) -> Error {
     Error::new(Status::InvalidParameter, format!("{parameter} {problem}"))
+}
+
+#[cold]
+fn too_small(needed: usize, capacity: usize) -> Error {
+    Error::new(Status::InsufficientBuffer, format!("{needed} bytes are needed, the buffer has {capacity}"))
 }
 
 /// A required out-parameter.
@@ -83,6 +88,28 @@ impl OutBytes {
         self.write(text, text.len() + 1, text.len())
     }
 
+    /// Writes a struct that begins with its size: as much of it as the caller's own version has. 122 and the needed length if there is no
+    /// room for the first version, which had `smallest` bytes; 87 if the size that the caller set cannot be one.
+    ///
+    /// # Safety
+    /// As for [`OutStruct::new`].
+    pub unsafe fn write_struct<T: Copy>(self, value: T, smallest: usize, parameter: &str) -> Result<()> {
+        if self.capacity < smallest {
+            // SAFETY: `length` is not NULL, and the caller of `new` promised the rest.
+            unsafe { self.length.as_ptr().write_unaligned(size_of::<T>()) };
+            return Err(too_small(size_of::<T>(), self.capacity));
+        }
+        // SAFETY: there is room for the first version; the caller promised the rest.
+        let to = unsafe { OutStruct::new(self.buffer.cast::<T>(), smallest, parameter)? };
+        if to.size > self.capacity {
+            return Err(refused(parameter, &format!("has size {}, but room for {} bytes", to.size, self.capacity)));
+        }
+        // SAFETY: as above.
+        unsafe { self.length.as_ptr().write_unaligned(to.size) };
+        to.write(value);
+        Ok(())
+    }
+
     fn write(self, bytes: &[u8], needed: usize, reported: usize) -> Result<()> {
         let fits = needed <= self.capacity;
         // SAFETY: `length` is not NULL, and `buffer` is not when `capacity` is above 0; the caller of `new` promised the rest. The
@@ -99,7 +126,7 @@ impl OutBytes {
         if fits {
             return Ok(());
         }
-        Err(Error::new(Status::InsufficientBuffer, format!("{needed} bytes are needed, the buffer has {}", self.capacity)))
+        Err(too_small(needed, self.capacity))
     }
 }
 
@@ -180,6 +207,52 @@ pub fn check_array<T>(pointer: *const T, count: usize, parameter: &str) -> Resul
         (true, _) => Err(refused(parameter, "is NULL, but its count is not 0")),
         (false, _) if count > MOST_LENGTH / size_of::<T>() => Err(refused(parameter, "is longer than memory can be")),
         (false, _) => Ok(()),
+    }
+}
+
+/// How many parts of a gathered send take no memory.
+const FEW_PARTS: usize = 16;
+
+/// Bytes that the program gives in several places.
+pub struct Parts<'a> {
+    few: [&'a [u8]; FEW_PARTS],
+    many: Vec<&'a [u8]>,
+    count: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// An array of runs of bytes, each NULL if it has none; 8 if there is no memory to look at so many.
+    ///
+    /// # Safety
+    /// See the head of this file.
+    pub unsafe fn new(pointer: *const ws_bytes, count: usize, parameter: &str) -> Result<Parts<'a>> {
+        check_array(pointer, count, parameter)?;
+        let mut parts = Parts { few: [&[]; FEW_PARTS], many: Vec::new(), count };
+        if count > FEW_PARTS {
+            parts.many.try_reserve_exact(count).map_err(|_| Error::new(Status::NotEnoughMemory, format!("no memory for {count} parts")))?;
+        }
+        let mut length = 0usize;
+        for index in 0..count {
+            // SAFETY: the array is not NULL and not larger than memory can be; the caller promised that it has `count` elements.
+            let part = unsafe { pointer.add(index).read_unaligned() };
+            // The same memory may be given twice, so each part may be possible and the sum not.
+            length = match length.checked_add(part.length) {
+                Some(length @ 0..=MOST_LENGTH) => length,
+                _ => return Err(refused(parameter, "is longer than memory can be")),
+            };
+            // SAFETY: as the caller promised.
+            let part = unsafe { bytes(part.data, part.length, parameter)? };
+            match parts.few.get_mut(index).filter(|_| count <= FEW_PARTS) {
+                Some(slot) => *slot = part,
+                None => parts.many.push(part),
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The parts, in order.
+    pub fn as_slice(&self) -> &[&'a [u8]] {
+        if self.count > FEW_PARTS { &self.many } else { &self.few[..self.count] }
     }
 }
 
@@ -312,6 +385,49 @@ mod tests {
                 None => assert_eq!(status(out), Status::InvalidParameter, "{size}"),
             }
         }
+    }
+
+    #[test]
+    fn a_struct_with_a_length_beside_it_needs_room_for_its_first_version() {
+        let ours = Sized { size: 0, first: 1, second: 2 };
+        let mut room = [12u32, 77, 77, 77];
+        for (capacity, size, expected, length) in [
+            (0, 12, Err(122), 12),
+            (7, 12, Err(122), 12),
+            (8, 12, Err(87), 8),
+            (12, 7, Err(87), 12),
+            (8, 8, Ok(()), 8),
+            (16, 12, Ok(()), 12),
+        ] {
+            room[0] = size;
+            let mut found = capacity;
+            let pointer = if capacity == 0 { ptr::null_mut() } else { room.as_mut_ptr().cast() };
+            let out = unsafe { OutBytes::new(pointer, &mut found, "value") }.unwrap();
+            assert_eq!(unsafe { out.write_struct(ours, 8, "value") }.map_err(|error| error.status().code()), expected, "{capacity} {size}");
+            assert_eq!(found, length, "{capacity} {size}");
+        }
+        assert_eq!(room, [12, 1, 2, 77]);
+    }
+
+    #[test]
+    fn parts_are_few_or_many_and_their_sum_is_possible() {
+        let given = |count| vec![ws_bytes { data: b"ab".as_ptr().cast(), length: 2 }; count];
+        for count in [0, 1, FEW_PARTS, FEW_PARTS + 1, 1000] {
+            let given = given(count);
+            let parts = unsafe { Parts::new(given.as_ptr(), count, "parts") }.unwrap();
+            assert_eq!(parts.as_slice().concat(), b"ab".repeat(count), "{count}");
+            assert_eq!(parts.many.capacity() > 0, count > FEW_PARTS);
+        }
+        assert!(unsafe { Parts::new(ptr::null(), 0, "parts") }.unwrap().as_slice().is_empty());
+        assert_eq!(status(unsafe { Parts::new(ptr::null(), 1, "parts") }), Status::InvalidParameter);
+        assert_eq!(status(unsafe { Parts::new(ptr::null(), usize::MAX, "parts") }), Status::InvalidParameter);
+        let mut odd = given(2);
+        odd[1] = ws_bytes { data: ptr::null(), length: 0 };
+        assert_eq!(unsafe { Parts::new(odd.as_ptr(), 2, "parts") }.unwrap().as_slice(), [&b"ab"[..], b""]);
+        odd[1].length = 1;
+        assert_eq!(status(unsafe { Parts::new(odd.as_ptr(), 2, "parts") }), Status::InvalidParameter);
+        odd[1] = ws_bytes { data: b"ab".as_ptr().cast(), length: MOST_LENGTH };
+        assert_eq!(status(unsafe { Parts::new(odd.as_ptr(), 2, "parts") }), Status::InvalidParameter);
     }
 
     #[test]

@@ -50,11 +50,14 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
         // SAFETY: the caller keeps the header's promise about pointers.
         let websocket = unsafe { Out::new(websocket, "websocket")? };
         let entry = find(request)?;
-        let connection = match &entry.object {
-            Object::ClientRequest(request) => request.complete_upgrade()?,
-            _ => entry.server_request()?.complete_upgrade()?,
+        let (connection, seat) = match &entry.object {
+            Object::ClientRequest(request) => (request.complete_upgrade()?, None),
+            _ => {
+                let request = entry.server_request()?;
+                (request.complete_upgrade()?, request.take_along_seat())
+            }
         };
-        websocket.write(handle::insert(Object::WebSocket(connection), entry.notify())?.number());
+        websocket.write(handle::insert_seated(Object::WebSocket(connection), entry.notify(), seat)?.number());
         Ok(())
     })
 }

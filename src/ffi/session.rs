@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 
+use super::descriptor::Given;
 use super::numbers::{WS_FLAG_ASYNC, WS_FLAG_NO_THREADS};
 use super::pointer::{self, Out};
 use super::types::{ws_handle, ws_status};
@@ -9,6 +10,7 @@ use super::{boundary, not_built};
 use crate::client::Request;
 use crate::error::{Error, Status};
 use crate::handle::{self, Kind, Notify, Object, Ticket};
+use crate::server;
 use crate::session::Session;
 
 /// Opens a session: the options that its requests and listeners begin with. No I/O.
@@ -72,16 +74,21 @@ pub unsafe extern "C" fn ws_connect(session: ws_handle, url: *const c_char, requ
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a request that speaks over a stream socket which is connected already.
+/// Makes a request that speaks over a stream socket which is connected already: one of a proxy or a tunnel, or of a socket pair.
+///
+/// There is one attempt over it: after a handshake that failed, was refused or was cancelled, the request cannot make another.
 ///
 /// @param session    The session.
-/// @param descriptor The socket; the library owns it from WS_OK on, and closes it.
+/// @param descriptor A connected stream socket, TCP or Unix; the library owns it from WS_OK on, makes it close-on-exec and closes it. Its
+///                   number may be used again at once.
 /// @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved.
-/// @param request    OUT: the request, as of ws_connect.
+/// @param request    OUT: the request, as of ws_connect. Addresses of a Unix socket are empty texts.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
-///         WS_ERROR_INVALID_PARAMETER: url or request is NULL, url is not UTF-8, or descriptor is negative;
-///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session.
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: url or request is NULL, url is not UTF-8, or descriptor is not as above;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+///         WS_ERROR_INVALID_URL; WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_NOT_SUPPORTED: as for ws_connect;
+///         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread. Does not wait.
 #[unsafe(no_mangle)]
@@ -93,35 +100,42 @@ pub unsafe extern "C" fn ws_connect_descriptor(
 ) -> ws_status {
     boundary::operation(session, || {
         // SAFETY: the caller keeps the header's promise about pointers.
-        let _arguments = unsafe { (pointer::text(url, "url")?, Out::new(request, "request")?) };
-        if descriptor < 0 {
-            return Err(Error::new(Status::InvalidParameter, format!("descriptor is {descriptor}")));
-        }
-        handle::find_kind(Ticket::from_number(session), Kind::Session)?;
-        Err(not_built("ws_connect_descriptor"))
+        let (url, request) = unsafe { (pointer::text(url, "url")?, Out::new(request, "request")?) };
+        let given = Given::new(descriptor)?;
+        let entry = handle::find_kind(Ticket::from_number(session), Kind::Session)?;
+        let session = entry.session()?;
+        let made = Request::over_stream(session, url, given.share(session.options().nodelay)?)?;
+        let ticket = handle::insert(Object::ClientRequest(made), entry.notify())?;
+        given.take();
+        request.write(ticket.number());
+        Ok(())
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a server's request of a stream socket which was accepted already.
+/// Makes a server's request of a stream socket which was accepted already. No path is refused, and no limit of a listener counts it.
 ///
 /// @param session    The session.
-/// @param descriptor The socket; the library owns it from WS_OK on, and closes it.
-/// @param request    OUT: the request, as of ws_accept.
+/// @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on.
+/// @param request    OUT: the request, as of ws_accept. Addresses of a Unix socket are empty texts.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
-///         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is negative;
-///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session.
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is not as for ws_connect_descriptor;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+///         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread. Does not wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_accept_descriptor(session: ws_handle, descriptor: i64, request: *mut ws_handle) -> ws_status {
     boundary::operation(session, || {
         // SAFETY: the caller keeps the header's promise about pointers.
-        unsafe { Out::new(request, "request")? };
-        if descriptor < 0 {
-            return Err(Error::new(Status::InvalidParameter, format!("descriptor is {descriptor}")));
-        }
-        handle::find_kind(Ticket::from_number(session), Kind::Session)?;
-        Err(not_built("ws_accept_descriptor"))
+        let request = unsafe { Out::new(request, "request")? };
+        let given = Given::new(descriptor)?;
+        let entry = handle::find_kind(Ticket::from_number(session), Kind::Session)?;
+        let session = entry.session()?;
+        let made = server::Request::of_stream(session, given.share(session.options().nodelay)?);
+        let ticket = handle::insert(Object::ServerRequest(made), entry.notify())?;
+        given.take();
+        request.write(ticket.number());
+        Ok(())
     })
 }

@@ -214,7 +214,7 @@ fn functions_without_a_handle_check_their_arguments() {
         assert_eq!((ws_prepare(1, NULL, 0, out), ws_prepare(0, NULL, 1, out), ws_prepare(2, NULL, 0, out)), (87, 87, 50));
         assert_eq!((ws_protocol_create(2, [0u8; 32].as_ptr().cast(), out), ws_protocol_create(0, NULL, out)), (87, 87));
         assert_eq!(ws_protocol_create(1, [0u8; 32].as_ptr().cast(), out), 50);
-        assert_eq!((ws_set_log(6, None, NULL), ws_set_log(0, None, NULL), ws_cleanup(0)), (87, 50, 50));
+        assert_eq!((ws_set_log(6, None, NULL), ws_set_log(-1, None, NULL), ws_set_log(0, None, NULL)), (87, 87, 0));
         assert_eq!(ws_last_error(ptr::null_mut()), 87);
     }
     assert_eq!(handle, 77, "an out-parameter was written without WS_OK");

@@ -146,7 +146,7 @@ pub struct ws_statistics {
     pub size: u32,
     /// Ping to pong, in microseconds; 0 = none was measured.
     pub rtt_min_us: u32,
-    /// The moving average.
+    /// The mean of all.
     pub rtt_average_us: u32,
     /// The longest.
     pub rtt_max_us: u32,
@@ -164,9 +164,9 @@ pub struct ws_statistics {
     pub messages_sent: u64,
     /// The most bytes that ever waited to be sent.
     pub send_queue_high_water: u64,
-    /// Since the last byte came.
+    /// Since the library last saw a sign of life of the peer.
     pub idle_ms: u64,
-    /// Bytes of memory the connection owns.
+    /// Bytes of memory that the connection owns, its socket apart.
     pub memory: u64,
 }
 

@@ -1,16 +1,16 @@
 //! Open connections: messages, and the closing handshake.
 
 use std::ffi::c_void;
-use std::str;
 use std::sync::Arc;
+use std::{ptr, str};
 
 use super::numbers::ws_buffer_type_numbers::{WS_BINARY_FRAGMENT, WS_BINARY_MESSAGE, WS_CLOSE_FRAME, WS_UTF8_FRAGMENT, WS_UTF8_MESSAGE};
 use super::numbers::{WS_SEND_NOTIFY, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
-use super::pointer::{self, Out, OutBytes};
+use super::pointer::{self, Out, OutBytes, Parts};
 use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
 use super::{boundary, not_built};
-use crate::connection::Received;
-use crate::driver::blocking;
+use crate::connection::{Connection, Outgoing, Received};
+use crate::driver::blocking::{self, WholeMessage};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Ticket};
 use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
@@ -59,6 +59,14 @@ fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
 }
 
+/// Writes the status of the peer's close frame to the log; its reason is the peer's text, and stays out.
+fn tell_peer_close(websocket: ws_handle, connection: &Connection) {
+    if let (true, Ok((status, _))) = (log::log_enabled!(log::Level::Debug), connection.peer_close()) {
+        let answered = if connection.close_state() & 1 == 1 { "a close frame was sent" } else { "none was sent" };
+        log::debug!("websocket {websocket:#x}: close frame {status} received, {answered}");
+    }
+}
+
 /// Receives the next piece of a message, or the peer's close frame.
 ///
 /// Returns as soon as something is there: at most one frame's payload, up to length bytes; it never waits to fill the buffer. The
@@ -76,9 +84,10 @@ fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: a pointer is NULL, or length is 0;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
-///         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, or another thread receives;
+///         WS_ERROR_INVALID_OPERATION: the close frame was received already, ws_close was called, another thread receives, or
+///         ws_receive_message has begun a message and is not at its end;
 ///         WS_ERROR_TIMEOUT: WS_OPTION_RECEIVE_TIMEOUT is over, and the connection lives on;
-///         WS_ERROR_CANCELLED: ws_close or ws_close_handle was called meanwhile;
+///         WS_ERROR_CANCELLED: ws_cancel, ws_close or ws_close_handle was called meanwhile;
 ///         WS_ERROR_CONNECTION: it ended without a close frame; WS_ERROR_PEER_LOST; WS_ERROR_PROTOCOL_VIOLATION;
 ///         WS_ERROR_INVALID_PAYLOAD; WS_ERROR_MESSAGE_TOO_BIG: the peer was told why, and the connection is over.
 ///
@@ -98,7 +107,10 @@ pub unsafe extern "C" fn ws_receive(
         let entry = find(websocket)?;
         let (count, number) = match blocking::receive(entry.websocket()?, buffer)? {
             Received::Piece(piece) => (piece.length, type_of_piece(piece)),
-            Received::Close => (0, WS_CLOSE_FRAME as ws_buffer_type),
+            Received::Close => {
+                tell_peer_close(websocket, entry.websocket()?);
+                (0, WS_CLOSE_FRAME as ws_buffer_type)
+            }
         };
         received.write(count);
         buffer_type.write(number);
@@ -164,7 +176,10 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::close(entry.websocket()?, frame)
+        log::debug!("websocket {websocket:#x}: closing with {status}");
+        blocking::close(entry.websocket()?, frame)?;
+        tell_peer_close(websocket, entry.websocket()?);
+        Ok(())
     })
 }
 
@@ -189,7 +204,9 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::shutdown(entry.websocket()?, frame)
+        blocking::shutdown(entry.websocket()?, frame)?;
+        log::debug!("websocket {websocket:#x}: close frame {status} sent");
+        Ok(())
     })
 }
 
@@ -225,18 +242,28 @@ pub unsafe extern "C" fn ws_query_close_status(
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives a whole message, or the peer's close frame.
+/// Receives a whole message, or the peer's close frame.
+///
+/// The message lies in memory of the library and stays there until the next receive of any kind on this handle, or until the handle is
+/// closed; memory above 64 KiB is given back by that receive. An empty message has length 0; for WS_CLOSE_FRAME, which means what it does
+/// for ws_receive, data is NULL. A wait that ends in the middle of a message loses nothing: the next call goes on. ws_receive cannot
+/// take over a message that was begun here, nor this function one that ws_receive has begun.
 ///
 /// @param websocket The connection.
-/// @param data      OUT: the message, in memory of the library; valid until the next receive on, or the closing of, the handle.
-/// @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE.
+/// @param data      OUT: the message.
+/// @param length    OUT: of data, in bytes; at most WS_OPTION_MAX_MESSAGE, 16 MiB if that was not set.
 /// @param type      OUT: WS_BINARY_MESSAGE, WS_UTF8_MESSAGE or WS_CLOSE_FRAME.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
+/// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
-///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: as for ws_receive, or a message that ws_receive has begun is not at its end;
+///         WS_ERROR_MESSAGE_TOO_BIG: the message is larger than length says; the peer was told so (1009), and the connection is over;
+///         WS_ERROR_NOT_ENOUGH_MEMORY: the connection lives on, and the next call goes on;
+///         WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED, WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST, WS_ERROR_PROTOCOL_VIOLATION,
+///         WS_ERROR_INVALID_PAYLOAD: as for ws_receive.
 ///
-/// Any thread, one at a time. Waits. RFC 6455 §6.2.
+/// Any thread, one at a time; another may send meanwhile. Waits. RFC 6455 §6.2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_receive_message(
     websocket: ws_handle,
@@ -246,9 +273,21 @@ pub unsafe extern "C" fn ws_receive_message(
 ) -> ws_status {
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
-        let _arguments = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
-        find(websocket)?;
-        Err(not_built("ws_receive_message"))
+        let (data, length, buffer_type) = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
+        let entry = find(websocket)?;
+        let (start, count, number) = match blocking::receive_message(entry.websocket()?)? {
+            WholeMessage::Message(kind, start, count) => {
+                (start.cast(), count, type_of_piece(Piece { kind, length: count, ends_message: true }))
+            }
+            WholeMessage::Close => {
+                tell_peer_close(websocket, entry.websocket()?);
+                (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type)
+            }
+        };
+        data.write(start);
+        length.write(count);
+        buffer_type.write(number);
+        Ok(())
     })
 }
 
@@ -279,20 +318,28 @@ pub unsafe extern "C" fn ws_receive_view(
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends as ws_send does, with flags, from several places, with a completion.
+/// Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
+///
+/// WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED is accepted
+/// and changes nothing where nothing is compressed. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
 ///
 /// @param websocket         The connection.
 /// @param type              As for ws_send.
 /// @param flags             0, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE, WS_SEND_NOTIFY, or several of them.
 /// @param parts             The bytes, in order. NULL if count is 0.
-/// @param count             How many parts.
+/// @param count             How many parts; 0 is an empty message. Up to 16 take no memory.
 /// @param operation_context With WS_SEND_NOTIFY: given back in the event; never followed.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
-///         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, or type or a flag is unknown;
-///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, a part's data is NULL with a length, a flag is unknown, or as for
+///         ws_send;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: a close frame was sent or received, or WS_SEND_WHOLE met an open fragmented message;
+///         WS_ERROR_NOT_SUPPORTED: WS_SEND_NOTIFY on a blocking session;
+///         WS_ERROR_NOT_ENOUGH_MEMORY: nothing was sent;
+///         WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED, WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST: as for ws_send.
 ///
-/// Any thread. Waits until the bytes are taken.
+/// Any thread, also several at once, as ws_send. Waits until the bytes are taken. RFC 6455 §5.4, §6.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_send_ex(
     websocket: ws_handle,
@@ -303,13 +350,17 @@ pub unsafe extern "C" fn ws_send_ex(
     operation_context: *mut c_void,
 ) -> ws_status {
     boundary::operation(websocket, || {
-        let _arguments = operation_context;
-        pointer::check_array(parts, count, "parts")?;
-        pointer::check_array(parts, count, "parts")?;
+        let _for_events = operation_context;
+        // SAFETY: the caller keeps the header's promise about pointers.
+        let parts = unsafe { Parts::new(parts, count, "parts")? };
         check_send_flags(flags)?;
-        find(websocket)?;
-        kind_of_type(r#type)?;
-        Err(not_built("ws_send_ex"))
+        let entry = find(websocket)?;
+        let (kind, ends_message) = kind_of_type(r#type)?;
+        if flags & WS_SEND_NOTIFY != 0 {
+            return Err(Error::new(Status::NotSupported, "WS_SEND_NOTIFY is for asynchronous sessions"));
+        }
+        let must_be_whole = flags & WS_SEND_WHOLE != 0;
+        blocking::send_parts(entry.websocket()?, Outgoing { kind, ends_message, must_be_whole, parts: parts.as_slice() })
     })
 }
 
@@ -321,18 +372,23 @@ pub(super) fn check_send_flags(flags: u32) -> Result<()> {
     Err(Error::new(Status::InvalidParameter, format!("flags {flags:#x} has an unknown bit")))
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Sends a ping. The library keeps connections alive by itself; this is for programs
-/// that measure.
+/// Sends a ping. The library keeps connections alive by itself; this is for programs that measure: WS_OPTION_STATISTICS tells how long
+/// the answer took.
+///
+/// The pong is taken by whoever receives: a thread in ws_receive, or the library if nobody does. Only the answer to the last ping counts.
+/// A ping that cannot be sent at once waits its turn and does not hold the caller up; another one then takes its place.
 ///
 /// @param websocket The connection.
 /// @param payload   Any bytes; they come back in the pong. NULL if length is 0.
 /// @param length    At most 125.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
+/// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: payload is NULL with a length, or length is above 125;
-///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket;
+///         WS_ERROR_INVALID_OPERATION: a close frame was sent or received; WS_ERROR_CONNECTION, WS_ERROR_PEER_LOST, or why else the
+///         connection is over.
 ///
-/// Any thread. Waits until the frame is taken. RFC 6455 §5.5.2.
+/// Any thread. Does not wait. RFC 6455 §5.5.2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_ping(websocket: ws_handle, payload: *const c_void, length: usize) -> ws_status {
     boundary::operation(websocket, || {
@@ -341,8 +397,7 @@ pub unsafe extern "C" fn ws_ping(websocket: ws_handle, payload: *const c_void, l
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(Error::new(Status::InvalidParameter, format!("the payload has {length} bytes, at most {MAX_CONTROL_PAYLOAD} fit")));
         }
-        find(websocket)?;
-        Err(not_built("ws_ping"))
+        find(websocket)?.websocket()?.ping(payload)
     })
 }
 

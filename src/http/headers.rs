@@ -112,6 +112,11 @@ impl Headers {
         self.fields.iter().map(|field| (self.name_of(field), self.value_of(field)))
     }
 
+    /// The names in their order, for a log: values can be secrets.
+    pub fn names(&self) -> String {
+        self.iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    }
+
     /// The field at a position, as the C strings they are stored as.
     pub fn at(&self, position: usize) -> Option<(&CStr, &CStr)> {
         let field = self.fields.get(position)?;

@@ -10,7 +10,7 @@
 //! LOOM_MAX_PREEMPTIONS is how often a thread is interrupted where it need not be (2).
 #![allow(dead_code, missing_docs, unused_imports, unreachable_pub)]
 
-use ws101::{bytes, error, http, options, protocol};
+use ws101::{bytes, error, http, options, process, protocol};
 
 #[path = "../../src/connection/mod.rs"]
 mod connection;

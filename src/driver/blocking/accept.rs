@@ -3,25 +3,40 @@
 use std::io;
 use std::time::Duration;
 
-use super::stop::{Deadline, StopSign, sleep};
+use super::stop::{Deadline, Stay, sleep};
 use crate::connection::opening::HeadExchange;
+use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{HeadError, Limits, RequestHead};
 use crate::options::Options;
 use crate::transport::listen::ListenSockets;
-use crate::transport::{Interest, Patience, Stream, Wake};
+use crate::transport::{Interest, Patience, Stream, Wake, Woken, wait};
 
 /// How long an answer that is no 101 is given to reach a client that still sends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Waits for a TCP connection, without limit.
-pub fn accept(sockets: &ListenSockets, options: &Options, sign: &StopSign) -> Result<Stream> {
-    sign.begin();
+/// Waits for a TCP connection, without limit; and, before one is taken, until there is room for it.
+///
+/// `enter` takes the room, or tells that there is none: then somebody rings when there is.
+pub fn accept<Room>(
+    sockets: &ListenSockets,
+    options: &Options,
+    stay: &Stay<'_>,
+    enter: impl Fn() -> Option<Room>,
+) -> Result<(Stream, Room)> {
     loop {
+        let Some(room) = enter() else {
+            let look = |wake: &Wake, timeout| {
+                if enter().is_some() { Ok(Woken::Ready) } else { wait::wait_any(&[], Interest::READ, wake, timeout) }
+            };
+            sleep(stay, &[], options.interruptible, look)?;
+            continue;
+        };
         match sockets.accept(options.nodelay) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, room)),
             Err(error) if is_nothing(&error) => {
-                sleep(sign, &[], options.interruptible, |wake, timeout| sockets.wait(wake, timeout))?;
+                drop(room);
+                sleep(stay, &[], options.interruptible, |wake, timeout| sockets.wait(wake, timeout))?;
             }
             // The client has gone before it was accepted; the next one has not.
             Err(error) if is_gone(&error) => {}
@@ -30,44 +45,56 @@ pub fn accept(sockets: &ListenSockets, options: &Options, sign: &StopSign) -> Re
     }
 }
 
-/// A request head, or what was wrong with it, and what came behind it.
+/// A request head under way: what has come of it survives a wait that was cancelled.
 #[derive(Debug)]
-pub struct ReadHead {
-    /// The head, or an error that can be answered.
-    pub head: Result<RequestHead, HeadError>,
-    /// Bytes behind the head: they belong to the WebSocket.
-    pub early: Vec<u8>,
+pub struct HeadWait {
+    /// When the connection was accepted: a slow client has no more time because its server looked late.
+    start: Duration,
+    /// Begun by the first reader, whose options it follows.
+    exchange: Option<HeadExchange>,
 }
 
-/// Reads the request head within the handshake's time.
-pub fn exchange_head(stream: &Stream, options: &Options, sign: &StopSign) -> Result<ReadHead> {
-    sign.begin();
-    let whole = Deadline::new(options.handshake_timeout, Phase::Http, "the client did not send its request head");
-    let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
-    let mut exchange = HeadExchange::new(Vec::new(), limits);
-    loop {
-        match exchange.read_request(stream)? {
-            Some(head) => return Ok(ReadHead { head, early: exchange.into_rest() }),
-            None => sleep(sign, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
+impl HeadWait {
+    /// Nothing has come; the time runs from now.
+    pub fn begin() -> HeadWait {
+        HeadWait { start: clock::now(), exchange: None }
+    }
+
+    /// Reads the request head within the handshake's time. The inner error can be answered.
+    pub fn read(&mut self, stream: &Stream, options: &Options, stay: &Stay<'_>) -> Result<Result<RequestHead, HeadError>> {
+        let what = "the client did not send its request head";
+        let whole = Deadline::since(self.start, options.handshake_timeout, Phase::Http, what);
+        let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
+        let exchange = self.exchange.get_or_insert_with(|| HeadExchange::new(Vec::new(), limits));
+        loop {
+            match exchange.read_request(stream)? {
+                Some(head) => return Ok(head),
+                None => sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
+            }
         }
+    }
+
+    /// What came behind the head: it belongs to the WebSocket.
+    pub fn into_early(self) -> Vec<u8> {
+        self.exchange.map(HeadExchange::into_rest).unwrap_or_default()
     }
 }
 
 /// Sends an answer within the handshake's time. After anything but a 101 the connection ends.
-pub fn respond(stream: &Stream, options: &Options, sign: &StopSign, answer: Vec<u8>, is_upgrade: bool) -> Result<()> {
+pub fn respond(stream: &Stream, options: &Options, stay: &Stay<'_>, answer: Vec<u8>, is_upgrade: bool) -> Result<()> {
     let whole = Deadline::new(options.handshake_timeout, Phase::Http, "the client did not take the answer");
     let mut exchange = HeadExchange::new(answer, Limits { max_size: 0, max_headers: 0 });
     while exchange.send(stream)?.is_none() {
-        sleep(sign, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
+        sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
     }
     if !is_upgrade {
-        end(stream, sign);
+        end(stream, stay);
     }
     Ok(())
 }
 
 /// Ends the connection so that the answer arrives: closing with unread bytes would reset it.
-fn end(stream: &Stream, sign: &StopSign) {
+fn end(stream: &Stream, stay: &Stay<'_>) {
     stream.end_sending();
     let whole = Deadline::new(Some(LAST_WORDS), Phase::Http, "the client did not end the connection");
     let mut waste = [0; 4096];
@@ -81,7 +108,7 @@ fn end(stream: &Stream, sign: &StopSign) {
             }
             Err(error) if is_nothing(&error) => {
                 let read = |wake: &Wake, timeout| stream.wait(Interest::READ, wake, timeout);
-                if sleep(sign, &[whole], false, read).is_err() {
+                if sleep(stay, &[whole], false, read).is_err() {
                     break;
                 }
             }

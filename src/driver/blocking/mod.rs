@@ -9,10 +9,10 @@ mod open;
 mod stop;
 mod wait;
 
-pub use accept::{ReadHead, accept, exchange_head, respond};
+pub use accept::{HeadWait, accept, respond};
 pub use close::{close, shutdown};
-pub use open::{Opening, Reply, open};
-pub use stop::StopSign;
+pub use open::{Opening, Reply, end_look_ups, open};
+pub use stop::{Stay, StopSign, Task};
 
 use std::sync::Arc;
 

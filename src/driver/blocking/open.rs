@@ -4,15 +4,16 @@
 //! answer means.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::stop::{Deadline, StopSign, sleep};
+use super::stop::{Deadline, Stay, sleep};
 use crate::connection::opening::HeadExchange;
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Body, Limits, ResponseHead};
 use crate::options::Options;
+use crate::process::Process;
 use crate::protocol::Url;
 use crate::transport::dial::{self, Attempt};
 use crate::transport::{Interest, Stream, Wake, Woken, wait};
@@ -27,8 +28,8 @@ pub struct Opening<'o> {
     pub url: &'o Url,
     /// Deadlines and limits.
     pub options: &'o Options,
-    /// Held up by whoever closes or cancels.
-    pub sign: &'o StopSign,
+    /// Ended by whoever closes or cancels.
+    pub stay: &'o Stay<'o>,
     /// Whether a thread may look the name up, so that its wait has an end.
     pub may_start_threads: bool,
 }
@@ -50,22 +51,23 @@ pub struct Reply {
     pub local_address: String,
 }
 
-/// Gets the answer to `request`, which is sent as it is.
-pub fn open(opening: Opening<'_>, request: Vec<u8>) -> Result<Reply> {
-    let Opening { url, options, sign, .. } = opening;
-    sign.begin();
+/// Gets the answer to `request`, which is sent as it is; over `stream`, if there is a connection already.
+pub fn open(opening: Opening<'_>, stream: Option<Stream>, request: Vec<u8>) -> Result<Reply> {
+    let Opening { url, options, stay, .. } = opening;
     let whole = Deadline::new(options.handshake_timeout, Phase::Http, "the server did not answer the handshake");
-    let addresses = addresses(opening, whole)?;
-    let stream = connect(opening, &addresses, whole)?;
+    let stream = match stream {
+        Some(stream) => stream,
+        None => connect(opening, &addresses(opening, whole)?, whole)?,
+    };
     let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
     let mut exchange = HeadExchange::new(request, limits);
     while exchange.send(&stream)?.is_none() {
-        sleep(sign, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
+        sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
     }
     let head = loop {
         match exchange.read_response(&stream)? {
             Some(head) => break head,
-            None => sleep(sign, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
+            None => sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
         }
     };
     let address = |address: std::io::Result<String>| address.unwrap_or_else(|_| url.authority());
@@ -83,7 +85,7 @@ fn read_body(opening: Opening<'_>, stream: &Stream, mut exchange: HeadExchange, 
     let own = Deadline::new(Some(BODY_TIMEOUT), Phase::Http, "the body did not come");
     while let Ok(None) = exchange.read_body(stream, &mut body) {
         let read = |wake: &Wake, timeout| stream.wait(Interest::READ, wake, timeout);
-        if sleep(opening.sign, &[whole, own], opening.options.interruptible, read).is_err() {
+        if sleep(opening.stay, &[whole, own], opening.options.interruptible, read).is_err() {
             break;
         }
     }
@@ -107,6 +109,42 @@ fn addresses(opening: Opening<'_>, whole: Deadline) -> Result<Vec<SocketAddr>> {
 
 type Found = std::io::Result<Vec<SocketAddr>>;
 
+/// Threads that look a name up; those of a former process are not counted.
+static LOOK_UPS: Mutex<Option<(Process, u32)>> = Mutex::new(None);
+static LOOK_UP_ENDED: Condvar = Condvar::new();
+
+/// Waits until no thread looks a name up; false if one still does after `timeout`: the system's resolver cannot be stopped.
+pub fn end_look_ups(timeout: Duration) -> bool {
+    let look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_busy =
+        |look_ups: &mut Option<(Process, u32)>| look_ups.is_some_and(|(process, count)| process == Process::current() && count > 0);
+    let waited = LOOK_UP_ENDED.wait_timeout_while(look_ups, timeout, is_busy);
+    !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+}
+
+/// A thread that looks a name up, until it is dropped.
+struct LookUp;
+
+impl LookUp {
+    fn begin() -> LookUp {
+        let mut look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = Process::current();
+        let count = look_ups.filter(|(process, _)| *process == own).map_or(0, |(_, count)| count);
+        *look_ups = Some((own, count + 1));
+        LookUp
+    }
+}
+
+impl Drop for LookUp {
+    fn drop(&mut self) {
+        let mut look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = &mut *look_ups {
+            *count -= 1;
+        }
+        LOOK_UP_ENDED.notify_all();
+    }
+}
+
 /// Looks the name up on a thread of its own: the system's resolver has no deadline and cannot be stopped.
 fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
     let (host, port) = (opening.url.host().to_owned(), opening.url.port());
@@ -114,16 +152,18 @@ fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
     let result: Arc<Mutex<Option<Found>>> = Arc::default();
     let bell = Wake::of_this_thread().map_err(|error| Error::from_io(Status::Internal, "no descriptor to be woken by", &error))?;
     let theirs = Arc::clone(&result);
+    let look_up = LookUp::begin();
     std::thread::Builder::new()
         .name("ws101-resolve".to_owned())
         .spawn(move || {
             let found = dial::resolve(&host, port);
             *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
             bell.ring();
+            drop(look_up);
         })
         .map_err(|error| Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error))?;
     let taken: Mutex<Option<Found>> = Mutex::default();
-    sleep(opening.sign, &[whole, own], opening.options.interruptible, |wake, timeout| {
+    sleep(opening.stay, &[whole, own], opening.options.interruptible, |wake, timeout| {
         let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
         let look = || result.lock().unwrap_or_else(PoisonError::into_inner).take();
         *taken = look();
@@ -148,10 +188,14 @@ fn connect(opening: Opening<'_>, addresses: &[SocketAddr], whole: Deadline) -> R
         let left = (addresses.len() - index) as u32;
         let fair = whole.remaining()?.map(|remaining| remaining / left);
         match attempt(opening, address, fair, whole) {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                log::debug!("{address}: connected");
+                return Ok(stream);
+            }
             Err(AttemptError::Stopped(error)) => return Err(error),
             Err(AttemptError::Failed(error)) => {
                 let time = (clock::now() - start).as_secs_f64() * 1e3;
+                log::debug!("{address}: {error} after {time:.1} ms");
                 tried.push(format!("{address}: {error} after {time:.1} ms"));
                 last = Some(error);
             }
@@ -178,7 +222,7 @@ fn attempt(opening: Opening<'_>, address: SocketAddr, fair: Option<Duration>, wh
     let time = [options.connect_timeout, fair].into_iter().flatten().min();
     let own = Deadline::new(time, Phase::Connect, "not connected");
     let attempt = Attempt::begin(address).map_err(failed)?;
-    let waited = sleep(opening.sign, &[own, whole], options.interruptible, |wake, timeout| attempt.wait(wake, timeout));
+    let waited = sleep(opening.stay, &[own, whole], options.interruptible, |wake, timeout| attempt.wait(wake, timeout));
     if let Err(error) = waited {
         let own_is_over = error.status() == Status::Timeout && whole.remaining().is_ok();
         return Err(if own_is_over { AttemptError::Failed(error) } else { AttemptError::Stopped(error) });

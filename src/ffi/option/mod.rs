@@ -8,8 +8,9 @@ use std::str;
 use std::time::Duration;
 
 use super::pointer::{self, OutBytes};
-use super::types::{ws_handle, ws_option, ws_status};
+use super::types::{ws_handle, ws_option, ws_statistics, ws_status};
 use super::{boundary, not_built};
+use crate::connection::{Connection, Statistics};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Object, Ticket};
 use crate::options::{Options, SharedOptions};
@@ -130,7 +131,9 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             Ok(())
         }
         Value::NotBuilt => Err(not_built(&format!("{:?}", row.number))),
-        Value::Text(_) | Value::Known(_) | Value::Features => unreachable!("nobody may set what an object knows"),
+        Value::Text(_) | Value::Known(_) | Value::KnownWide(_) | Value::Statistics | Value::Features => {
+            unreachable!("nobody may set what an object knows")
+        }
     }
 }
 
@@ -140,6 +143,12 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::Context => return value.write_bytes(&entry.notify().context.to_ne_bytes()),
         Value::Text(ask) => return value.write_text(ask(object)?.as_bytes()),
         Value::Known(ask) => return value.write_bytes(&ask(object)?.to_ne_bytes()),
+        Value::KnownWide(ask) => return value.write_bytes(&ask(object)?.to_ne_bytes()),
+        Value::Statistics => {
+            let statistics = statistics(entry.websocket()?);
+            // SAFETY: the caller keeps the header's promise about pointers; ws_statistics has no padding.
+            return unsafe { value.write_struct(statistics, SMALLEST_STATISTICS, "value") };
+        }
         Value::Features => return value.write_bytes(&table::FEATURES.to_ne_bytes()),
         Value::NotBuilt => return Err(not_built(&format!("{:?}", row.number))),
         _ => {}
@@ -157,6 +166,30 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::OptionalWide(field, default) => value.write_bytes(&field(&mut options).unwrap_or(default).to_ne_bytes()),
         Value::List(field, _) => value.write_text(field(&mut options).join(", ").as_bytes()),
         _ => unreachable!("answered above"),
+    }
+}
+
+/// The size of the first version.
+const SMALLEST_STATISTICS: usize = size_of::<ws_statistics>();
+
+fn statistics(connection: &Connection) -> ws_statistics {
+    let Statistics { received, sent, round_trips, idle, queue_high_water, memory, .. } = connection.statistics();
+    // A round trip that was measured is never 0, which means that none was.
+    let micros = |time: Duration| if time.is_zero() { 0 } else { u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1) };
+    ws_statistics {
+        size: 0,
+        rtt_min_us: micros(round_trips.min),
+        rtt_average_us: micros(round_trips.average),
+        rtt_max_us: micros(round_trips.max),
+        bytes_received: received.bytes,
+        bytes_sent: sent.bytes,
+        frames_received: received.frames,
+        frames_sent: sent.frames,
+        messages_received: received.messages,
+        messages_sent: sent.messages,
+        send_queue_high_water: queue_high_water,
+        idle_ms: u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+        memory,
     }
 }
 

@@ -38,7 +38,7 @@ pub enum ws_option_numbers {
     WS_OPTION_MAX_HEADERS = 13012,
     /// u64, bytes, not 0. What may wait to be sent. Default 16777216. All.
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
-    /// u64, bytes, query. Not built yet. What waits to be sent. Websocket.
+    /// u64, bytes, query. What waits to be sent: the rest of a frame whose send has ended early. Websocket.
     WS_OPTION_BUFFERED_AMOUNT = 13014,
     /// u32, 0 = no limit. Connections that a listener has at once. Default 0. Session, listener.
     WS_OPTION_MAX_CONNECTIONS = 13015,
@@ -76,7 +76,7 @@ pub enum ws_option_numbers {
     WS_OPTION_HANDLE_KIND = 13040,
     /// u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, and WS_NO_HANDLE.
     WS_OPTION_FEATURES = 13041,
-    /// ws_statistics, query. Not built yet. Websocket.
+    /// ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket.
     WS_OPTION_STATISTICS = 13042,
     /// ws_handle. Not built yet. The loop that drives it. Session.
     WS_OPTION_LOOP = 13050,

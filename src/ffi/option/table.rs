@@ -47,6 +47,10 @@ pub(super) enum Value {
     Text(fn(&Object) -> Result<String>),
     /// A u32 that the object knows.
     Known(fn(&Object) -> Result<u32>),
+    /// A u64 that the object knows.
+    KnownWide(fn(&Object) -> Result<u64>),
+    /// `ws_statistics`.
+    Statistics,
     /// A u32 that needs no object.
     Features,
     /// In the contract, and not in this build.
@@ -91,7 +95,7 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_MAX_FRAGMENTS, ALL, Value::Number(|options| &mut options.max_fragments, 1, u32::MAX)),
     kept(WS_OPTION_MAX_HEADERS, OPENING, Value::Number(|options| &mut options.max_headers, 16, 65_536)),
     kept(WS_OPTION_SEND_QUEUE_LIMIT, ALL, Value::Wide(|options| &mut options.send_queue_limit)),
-    known(WS_OPTION_BUFFERED_AMOUNT, WEBSOCKET, Value::NotBuilt),
+    known(WS_OPTION_BUFFERED_AMOUNT, WEBSOCKET, Value::KnownWide(known::buffered_amount)),
     kept(WS_OPTION_MAX_CONNECTIONS, SERVER, Value::Number(|options| &mut options.max_connections, 0, u32::MAX)),
     kept(WS_OPTION_MAX_HANDSHAKES, SERVER, Value::Number(|options| &mut options.max_handshakes, 0, u32::MAX)),
     kept(WS_OPTION_MANUAL_CLOSE, ALL, Value::Switch(|options| &mut options.manual_close)),
@@ -110,7 +114,7 @@ pub(super) static TABLE: &[Row] = &[
     known(WS_OPTION_CLOSE_STATE, WEBSOCKET, Value::Known(known::close_state)),
     known(WS_OPTION_HANDLE_KIND, ALL, Value::Known(known::handle_kind)),
     known(WS_OPTION_FEATURES, ALL, Value::Features),
-    known(WS_OPTION_STATISTICS, WEBSOCKET, Value::NotBuilt),
+    known(WS_OPTION_STATISTICS, WEBSOCKET, Value::Statistics),
     kept(WS_OPTION_LOOP, SESSION, Value::NotBuilt),
     kept(WS_OPTION_IO_THREADS, SESSION, Value::NotBuilt),
     kept(WS_OPTION_PING_EVENTS, ALL, Value::NotBuilt),
@@ -229,6 +233,10 @@ mod known {
 
     pub fn close_state(object: &Object) -> Result<u32> {
         if let Object::WebSocket(connection) = object { Ok(connection.close_state()) } else { nobody() }
+    }
+
+    pub fn buffered_amount(object: &Object) -> Result<u64> {
+        if let Object::WebSocket(connection) = object { Ok(connection.statistics().queued) } else { nobody() }
     }
 
     pub fn handle_kind(object: &Object) -> Result<u32> {
