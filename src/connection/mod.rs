@@ -273,10 +273,11 @@ impl Connection {
         }
     }
 
-    /// Waits until the writer turn may be free or somebody wants attention, for at most `timeout`.
-    pub fn wait_for_turn(&self, timeout: Duration) {
+    /// Waits until the writer turn may be free or somebody wants attention, for at most `timeout`. Whoever is to stop does not begin to wait:
+    /// asked under the mutex under which waiters are woken, so that no wake-up falls between the question and the wait.
+    pub fn wait_for_turn(&self, timeout: Duration, is_to_stop: impl FnOnce() -> bool) {
         let mut outbox = self.outbox();
-        if outbox.is_turn_free() || self.signals.is_dropped() {
+        if outbox.is_turn_free() || is_to_stop() {
             return;
         }
         outbox.waiting += 1;

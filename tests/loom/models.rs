@@ -7,12 +7,12 @@ use std::time::Duration;
 use loom::thread;
 
 use crate::connection::{Agreed, Ahead, Connection, Operation, Received, Sources, Upgraded};
-use crate::driver::blocking::{self, StopSign};
+use crate::driver::blocking::{self, StopSign, Task};
 use crate::error::Status;
 use crate::options::{Options, SharedOptions};
 use crate::protocol::{CloseFrame, CloseStatus, MessageKind, Role};
 use crate::table::Table;
-use crate::transport::{Bells, Stream, Wake, frames};
+use crate::transport::{Bells, Stream, Wake, frames, listen::ListenSockets};
 
 type Model = fn();
 
@@ -27,6 +27,7 @@ pub const ALL: &[(&str, Model)] = &[
     ("a_cancel_that_found_a_receive_ends_it", a_cancel_that_found_a_receive_ends_it),
     ("a_cancel_that_found_a_send_ends_it", a_cancel_that_found_a_send_ends_it),
     ("a_cancel_that_found_a_sender_in_line_ends_it", a_cancel_that_found_a_sender_in_line_ends_it),
+    ("a_cancel_that_found_a_stay_ends_it", a_cancel_that_found_a_stay_ends_it),
     ("a_cancel_does_not_end_a_later_receive", a_cancel_does_not_end_a_later_receive),
     ("a_program_is_never_told_of_the_caretaker", a_program_is_never_told_of_the_caretaker),
     ("one_of_two_receivers_is_told_of_the_other", one_of_two_receivers_is_told_of_the_other),
@@ -203,16 +204,18 @@ fn a_cancel_that_found_a_send_ends_it() {
 
 fn a_cancel_that_found_a_sender_in_line_ends_it() {
     let connection = server(100);
-    // Somebody has the turn for as long as this lasts.
     let turn = connection.try_turn_for_data().unwrap().unwrap();
-    let sender = spawn(&connection, |connection| send(connection, b"data"));
-    // A turn that is held counts as a send: this finds one even if the sender is not in line yet.
-    assert!(connection.cancel(Operation::Send));
-    // The cancel may have come before the sender's call.
-    connection.signals();
+    // As a send waits: whoever saw no cancel when it began must be woken by it, while the turn is still taken.
+    let sender = spawn(&connection, |connection| {
+        let before = connection.signals().cancels(Operation::Send);
+        if before == 0 {
+            connection.wait_for_turn(Duration::MAX, || connection.signals().cancels(Operation::Send) != before);
+            assert_eq!(connection.signals().cancels(Operation::Send), 1);
+        }
+    });
+    assert!(connection.cancel(Operation::Send), "a turn that is taken is a send");
+    sender.join().unwrap();
     drop(turn);
-    let result = sender.join().unwrap();
-    assert!(matches!(result, Ok(()) | Err(Status::Cancelled)), "{result:?}");
 }
 
 fn a_cancel_does_not_end_a_later_receive() {
@@ -224,6 +227,21 @@ fn a_cancel_does_not_end_a_later_receive() {
     assert!(first.is_ok() || found_it && first == Err(Status::Cancelled), "{first:?}");
     connection.stream().peer_sends(TEXT);
     assert!(receive(&connection).is_ok());
+}
+
+fn a_cancel_that_found_a_stay_ends_it() {
+    let sign = Arc::new(StopSign::default());
+    let accepting = {
+        let sign = Arc::clone(&sign);
+        thread::spawn(move || {
+            let stay = sign.begin(Task::Accept);
+            blocking::accept(&ListenSockets, &Options::default(), &stay, || Some(())).map_err(|error| error.status()).map(|_| ())
+        })
+    };
+    if !sign.cancel(&Task::ALL) {
+        sign.close();
+    }
+    assert_eq!(accepting.join().unwrap(), Err(Status::Cancelled));
 }
 
 // ---- the receive claim ------------------------------------------------------------------------------------------------------------------------

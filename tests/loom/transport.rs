@@ -214,7 +214,7 @@ impl Wake {
     }
 }
 
-// ---- what the sources name, and no model uses: names, dialling and listening ------------------------------------------------------------------
+// ---- what the sources name, and models use little of: names, dialling and listening ------------------------------------------------------------------
 
 pub mod wait {
     use super::*;
@@ -256,15 +256,17 @@ pub mod dial {
 pub mod listen {
     use super::*;
 
+    /// To which nobody connects.
     pub struct ListenSockets;
 
     impl ListenSockets {
         pub fn accept(&self, _: bool) -> io::Result<Stream> {
-            unreachable!("no model listens")
+            Err(io::ErrorKind::WouldBlock.into())
         }
 
-        pub fn wait(&self, _: &Wake, _: Option<Duration>) -> io::Result<Woken> {
-            unreachable!("no model listens")
+        pub fn wait(&self, wake: &Wake, _: Option<Duration>) -> io::Result<Woken> {
+            wake.sleep();
+            Ok(Woken::Rung)
         }
     }
 }

@@ -33,9 +33,10 @@ pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
 }
 
 fn receive_from_socket(connection: &Connection, room: &mut [u8]) -> Result<Received> {
+    // Before the claim: a cancel that finds the half claimed must not be one that this call never heard of.
+    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     let mut claim = connection.claim_receive()?;
     claim.half().begin_piece()?;
-    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
     loop {
         match claim.half().step(connection, room, wait.patience()) {
             Ok(Step::Received(received)) => return delivered(connection, received == Received::Close).map(|()| received),
@@ -77,8 +78,8 @@ pub enum WholeMessage {
 
 /// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
 pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
-    let mut claim = connection.claim_receive()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
+    let mut claim = connection.claim_receive()?;
     loop {
         match claim.half().step_message(connection, wait.patience()) {
             Ok(MessageStep::Message(kind)) => {
@@ -136,7 +137,7 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
 pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout());
     let mut turn = loop {
-        match connection.try_turn_for_data()? {
+        match connection.try_turn_for_data().map_err(|error| not_sent(connection, error))? {
             Some(turn) => break turn,
             None => wait.for_turn()?,
         }
