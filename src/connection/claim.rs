@@ -2,12 +2,12 @@
 //!
 //! The half is taken out of its slot and put back, so no lock is held while somebody receives. Out of scope: receiving.
 
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Connection, ReceiveHalf, lock};
 use crate::error::{Error, Result, Status};
 use crate::protocol::Piece;
+use crate::sync::{MutexGuard, PoisonError};
 
 /// Who holds the receive half.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
