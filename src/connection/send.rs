@@ -38,6 +38,11 @@ pub enum AtOnce<'c> {
 }
 
 impl Connection {
+    /// How much a client masks at a time: what the program asks for, and not less than what is best.
+    pub fn chunk_size(&self) -> usize {
+        SEND_CHUNK.max(self.options().send_buffer_size as usize)
+    }
+
     /// The usual case in a few instructions: a small whole message, while nobody else sends and nothing waits, in one write from the stack.
     ///
     /// Everything else, also what is wrong, is left to the long way: [`Turn::begin`] and [`Turn::step`].
@@ -337,12 +342,12 @@ pub struct Frame<'p> {
 
 impl<'p> Frame<'p> {
     /// A frame of which `sent` bytes, header included, have left already.
-    pub fn new(beginning: &Beginning, parts: &'p [&'p [u8]], sent: usize) -> Result<Frame<'p>> {
+    pub fn new(beginning: &Beginning, parts: &'p [&'p [u8]], sent: usize, chunk_size: usize) -> Result<Frame<'p>> {
         let Beginning { header, key, encoder, length } = *beginning;
         let left = header.as_slice().len() + length;
         let mut frame = Frame { header, header_sent: 0, key, parts, offset: 0, taken: 0, left, length, chunk: None, encoder };
         if key.is_some() {
-            let mut chunk = Buffer::take(Use::Send, SEND_CHUNK + MAX_FRAME_HEADER)?;
+            let mut chunk = Buffer::take(Use::Send, chunk_size + MAX_FRAME_HEADER)?;
             let header = frame.header.as_slice();
             chunk.room()[..header.len()].copy_from_slice(header);
             chunk.add(header.len());

@@ -10,6 +10,13 @@ pub fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// A path of the client's in a sentence: escaped, and cut so that the sentence stays one.
+pub fn shown(path: &str) -> String {
+    const LONGEST: usize = 64;
+    let cut = if path.len() > LONGEST { "..." } else { "" };
+    format!("{}{cut}", path.as_bytes()[..path.len().min(LONGEST)].escape_ascii())
+}
+
 /// The headers of an answer of the library's own.
 pub fn plain_headers() -> Headers {
     let mut headers = Headers::new();

@@ -178,7 +178,7 @@ pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> 
 #[cold]
 fn send_begun(connection: &Connection, turn: Turn<'_>, beginning: &Beginning, payload: &[u8], sent: usize, cancels: u32) -> Result<()> {
     let wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
-    send_rest(connection, turn, Frame::new(beginning, &[payload], sent)?, beginning, wait)
+    send_rest(connection, turn, Frame::new(beginning, &[payload], sent, connection.chunk_size())?, beginning, wait)
 }
 
 #[inline(never)]
@@ -191,7 +191,7 @@ fn send_patiently(connection: &Connection, message: Outgoing<'_>, cancels: u32) 
         }
     };
     let beginning = turn.begin(&message)?;
-    send_rest(connection, turn, Frame::new(&beginning, message.parts, 0)?, &beginning, wait)
+    send_rest(connection, turn, Frame::new(&beginning, message.parts, 0, connection.chunk_size())?, &beginning, wait)
 }
 
 /// The frame is large, or the socket did not take all of it.
