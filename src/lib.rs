@@ -5,7 +5,7 @@
 //! ```text
 //! ffi ─► handle ─► session · client · server ─► driver ─► connection ─► protocol   pure: no socket, clock, randomness, thread, unsafe
 //!                                                              └──────► transport  bytes: TCP; knows no WebSocket
-//! ground floor, used by all: bytes (mask, utf8) · http (head) · error · options · process
+//! ground floor, used by all: bytes (mask, utf8) · http (head) · error · options · process · sync
 //! ```
 //!
 //! Imports go down only; `tests/floors.rs` enforces it. C programs see `include/ws101.h`, which is generated from [`ffi`].
@@ -24,4 +24,5 @@ pub mod process;
 pub mod protocol;
 pub mod server;
 pub mod session;
+pub mod sync;
 pub mod transport;

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, u32)] = &[
     ("error", 1),
     ("options", 1),
     ("process", 1),
+    ("sync", 1),
 ];
 
 /// Rooms on one floor that must not meet: the protocol knows no bytes' way, the transport no WebSocket.

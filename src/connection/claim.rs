@@ -2,12 +2,12 @@
 //!
 //! The half is taken out of its slot and put back, so no lock is held while somebody receives. Out of scope: receiving.
 
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Connection, ReceiveHalf, lock};
 use crate::error::{Error, Result, Status};
 use crate::protocol::Piece;
+use crate::sync::{MutexGuard, PoisonError};
 
 /// Who holds the receive half.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,9 +215,16 @@ impl ReceiveClaim<'_> {
     }
 }
 
-impl Drop for ReceiveClaim<'_> {
+impl ReceiveClaim<'_> {
+    /// Gives the half back. The same as dropping the claim, without the code that looks whether it was given back already.
     #[inline]
-    fn drop(&mut self) {
+    pub fn give_back(mut self) {
+        self.put_back();
+        std::mem::forget(self);
+    }
+
+    #[inline(always)]
+    fn put_back(&mut self) {
         if let Some(half) = self.half.take() {
             let mut slot = lock(&self.connection.receive);
             slot.half = Some(half);
@@ -225,5 +232,11 @@ impl Drop for ReceiveClaim<'_> {
                 self.connection.receive_free.notify_all();
             }
         }
+    }
+}
+
+impl Drop for ReceiveClaim<'_> {
+    fn drop(&mut self) {
+        self.put_back();
     }
 }

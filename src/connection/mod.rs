@@ -17,8 +17,6 @@ mod send;
 mod signals;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
@@ -32,6 +30,8 @@ pub use signals::{Operation, Signals};
 use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
 use crate::protocol::{MaskingKey, Role};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
@@ -268,10 +268,11 @@ impl Connection {
         }
     }
 
-    /// Waits until the writer turn may be free or somebody wants attention, for at most `timeout`.
-    pub fn wait_for_turn(&self, timeout: Duration) {
+    /// Waits until the writer turn may be free or somebody wants attention, for at most `timeout`. Whoever is to stop does not begin to wait:
+    /// asked under the mutex under which waiters are woken, so that no wake-up falls between the question and the wait.
+    pub fn wait_for_turn(&self, timeout: Duration, is_to_stop: impl FnOnce() -> bool) {
         let mut outbox = self.outbox();
-        if outbox.is_turn_free() || self.signals.is_dropped() {
+        if outbox.is_turn_free() || is_to_stop() {
             return;
         }
         outbox.waiting += 1;

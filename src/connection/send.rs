@@ -4,7 +4,6 @@
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
 use std::io;
-use std::sync::MutexGuard;
 
 use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::{Outbox, Work};
@@ -13,6 +12,7 @@ use crate::bytes::mask;
 use crate::bytes::utf8::Utf8;
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{Encoder, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
+use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
 
 /// The largest payload that is sent from the stack.
@@ -185,7 +185,7 @@ impl<'c> Turn<'c> {
     }
 
     /// A data frame has left: the turn goes back, unless others have left something meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn end(mut self, wire_length: usize, ends_message: bool) {
         let mut outbox = self.connection.outbox();
         outbox.counted.add(Counted::frame(wire_length, ends_message));

@@ -2,7 +2,7 @@
 //!
 //! A cancel ends the waits that are under way and no later one: each wait remembers how many cancels there had been when it began.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// What a wait is for; the C API's operations that can wait on a websocket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,9 +10,9 @@
 //! under one: what a value's destructor does is not known here.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result, Status};
+use crate::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 const INDEX_BITS: u32 = 22;
 const GENERATION_BITS: u32 = 26;

@@ -1,6 +1,8 @@
 //! The threads that wait on one thing, so that others can wake them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use crate::sync::{Mutex, PoisonError};
 
 use super::Wake;
 

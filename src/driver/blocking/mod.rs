@@ -28,20 +28,24 @@ use wait::Wait;
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 #[inline]
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
+    // Before the claim: a cancel that finds the half claimed must not be one that this call never heard of.
+    let cancels = connection.signals().cancels(Operation::Receive);
     match connection.begin_receive(room)? {
         Begun::Piece(piece) => Ok(Received::Piece(piece)),
-        Begun::Claim(claim) => receive_from_socket(connection, claim, room),
+        Begun::Claim(claim) => receive_from_socket(connection, claim, room, cancels),
     }
 }
 
 #[inline]
-fn receive_from_socket(connection: &Connection, mut claim: ReceiveClaim<'_>, room: &mut [u8]) -> Result<Received> {
+fn receive_from_socket(connection: &Connection, mut claim: ReceiveClaim<'_>, room: &mut [u8], cancels: u32) -> Result<Received> {
     claim.half().begin_piece()?;
-    let cancels = connection.signals().cancels(Operation::Receive);
     if connection.receive_timeout().is_none() {
         // Most receives end here: no clock, no wait but that of the system call.
         match claim.half().step(connection, room, Patience::Slice) {
-            Ok(Step::Received(received)) => return delivered(connection, received == Received::Close).map(|()| received),
+            Ok(Step::Received(received)) => {
+                claim.give_back();
+                return delivered(connection, received == Received::Close).map(|()| received);
+            }
             Ok(step) => return receive_patiently(connection, claim, room, cancels, step),
             Err(error) => return Err(end_receive(connection, claim, error)),
         }
@@ -100,8 +104,8 @@ pub enum WholeMessage {
 
 /// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
 pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
-    let mut claim = connection.claim_receive()?;
     let cancels = connection.signals().cancels(Operation::Receive);
+    let mut claim = connection.claim_receive()?;
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout(), cancels);
     loop {
         match claim.half().step_message(connection, wait.patience()) {
@@ -181,7 +185,7 @@ fn send_begun(connection: &Connection, turn: Turn<'_>, beginning: &Beginning, pa
 fn send_patiently(connection: &Connection, message: Outgoing<'_>, cancels: u32) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
     let turn = loop {
-        match connection.try_turn_for_data()? {
+        match connection.try_turn_for_data().map_err(|error| not_sent(connection, error))? {
             Some(turn) => break turn,
             None => wait.for_turn()?,
         }

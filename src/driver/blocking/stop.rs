@@ -1,11 +1,11 @@
 //! Stopping a thread that waits in a handshake or an accept, and sleeping so that it can be stopped.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::transport::{Bells, Wake, Woken};
 
 /// What a thread does on a request or a listener; the C API's operations that can wait there.

@@ -103,7 +103,7 @@ impl<'c> Wait<'c> {
             Some(_) => self.for_room(false),
             None => {
                 let remaining = self.remaining()?;
-                self.connection.wait_for_turn(remaining.unwrap_or(LOOK_AGAIN));
+                self.connection.wait_for_turn(remaining.unwrap_or(LOOK_AGAIN), || self.check(false).is_err());
                 Ok(())
             }
         }
