@@ -26,12 +26,20 @@ enum console_event {
 static struct {
     int pipe[2];
     volatile sig_atomic_t signalled;     /* CONSOLE_STOP has come, or will */
+    int64_t signalled_ms;                /* when; only the handler looks at it */
     bool hold;                           /* leave stdin alone for now */
     bool ended, told;                    /* stdin has ended, and the program knows */
     char *text;                          /* what was read, */
     size_t begin, searched, end, room;   /* where its first line begins, how far it holds no line end, where it ends, and what it has room for */
     uint64_t lines;                      /* how many were given out */
 } console;
+
+static inline int64_t milliseconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static inline void console_say(char what)
 {
@@ -40,9 +48,17 @@ static inline void console_say(char what)
     errno = kept;
 }
 
+/* A second Ctrl-C kills: whoever is in a hurry shall not wait for a polite end. Not within half a second: a program that starts others may pass on the signal
+ * that the terminal has sent to all of them. */
 static inline void console_signal(int number)
 {
-    (void)number;
+    int64_t now = milliseconds_now();
+    if (number == SIGINT && console.signalled && now - console.signalled_ms > 500) {
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT); /* comes when this handler has returned */
+        return;
+    }
+    if (!console.signalled) console.signalled_ms = now;
     console.signalled = 1;
     console_say('s');
 }
@@ -59,15 +75,7 @@ static inline void console_take_signals(void)
     memset(&action, 0, sizeof action);
     action.sa_handler = console_signal;
     sigaction(SIGTERM, &action, NULL);
-    action.sa_flags = (int)SA_RESETHAND; /* a second Ctrl-C kills: whoever is in a hurry shall not wait for a polite end */
     sigaction(SIGINT, &action, NULL);
-}
-
-static inline int64_t milliseconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* The next line of what was read, without its end; the text lives until the next console_next. */
