@@ -795,7 +795,7 @@ WS_API ws_status ws_ping(ws_handle websocket, const void *payload, size_t length
  *         WS_ERROR_INVALID_OPERATION: a close frame was sent by ws_close or ws_shutdown before;
  *         WS_ERROR_TIMEOUT; WS_ERROR_CANCELLED; WS_ERROR_CONNECTION.
  *
- * Any thread. Waits until the frame is taken, up to WS_OPTION_SEND_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
+ * Any thread. Waits until the frame is taken, up to WS_OPTION_CLOSE_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
  */
 WS_API ws_status ws_shutdown(ws_handle websocket, uint16_t status, const void *reason, size_t length) WS_NOEXCEPT;
 
@@ -1013,7 +1013,7 @@ enum {
     WS_OPTION_KEEPALIVE_INTERVAL = 116,
     /** u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener. */
     WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
-    /** u32, bytes, 1024-16777216. Gathered for a write. Default 32768. Session, request, listener. */
+    /** u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener. */
     WS_OPTION_SEND_BUFFER_SIZE = 123,
     /** u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener. */
     WS_OPTION_HANDSHAKE_TIMEOUT = 13000,

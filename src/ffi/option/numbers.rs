@@ -20,7 +20,7 @@ pub enum ws_option_numbers {
     WS_OPTION_KEEPALIVE_INTERVAL = 116,
     /// u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener.
     WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
-    /// u32, bytes, 1024-16777216. Gathered for a write. Default 32768. Session, request, listener.
+    /// u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener.
     WS_OPTION_SEND_BUFFER_SIZE = 123,
     /// u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener.
     WS_OPTION_HANDSHAKE_TIMEOUT = 13000,
