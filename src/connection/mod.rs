@@ -268,6 +268,12 @@ impl Connection {
         }
     }
 
+    /// A thread waits to send, without the turn, until the guard is dropped: for room behind what waits already.
+    pub fn wait_in_line(&self) -> InLine<'_> {
+        self.outbox().waiting += 1;
+        InLine(self)
+    }
+
     /// Waits until the writer turn may be free or somebody wants attention, for at most `timeout`. Whoever is to stop does not begin to wait:
     /// asked under the mutex under which waiters are woken, so that no wake-up falls between the question and the wait.
     pub fn wait_for_turn(&self, timeout: Duration, is_to_stop: impl FnOnce() -> bool) {
@@ -290,6 +296,16 @@ impl Connection {
     pub fn is_flushed(&self) -> bool {
         let outbox = self.outbox();
         !outbox.has_work() && outbox.is_turn_free()
+    }
+}
+
+/// A thread in line for the writer turn, for whoever wants to cancel it.
+#[derive(Debug)]
+pub struct InLine<'c>(&'c Connection);
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.outbox().waiting -= 1;
     }
 }
 

@@ -46,11 +46,16 @@ static void *answering_run(void *argument) {
   return NULL;
 }
 
-static bool answering_start(answering *answering, pair *pair, uint16_t answer, pthread_t *thread) {
+static bool answering_start_with(answering *answering, pair *pair, const char *before, uint16_t answer, pthread_t *thread) {
   memset(answering, 0, sizeof *answering);
   answering->pair = pair;
+  answering->before = before;
   answering->answer = answer;
   return CHECK(pthread_create(thread, NULL, answering_run, answering) == 0);
+}
+
+static bool answering_start(answering *answering, pair *pair, uint16_t answer, pthread_t *thread) {
+  return answering_start_with(answering, pair, NULL, answer, thread);
 }
 
 /* ws_query_close_status in one look. */
@@ -87,9 +92,7 @@ static void data_before_the_answer_is_discarded(size_t row) {
   pair pair;
   REQUIRE(opened(row, &pair));
   REQUIRE(pair_peer_sends(&pair, FIN_TEXT, "unread", 6));
-  REQUIRE(answering_start(&answering, &pair, 0, &thread));
-  answering.before = "more";
-  answering.answer = 1000;
+  REQUIRE(answering_start_with(&answering, &pair, "more", 1000, &thread));
   CHECK_STATUS(WS_OK, ws_close(pair.websocket, WS_CLOSE_NORMAL, NULL, 0));
   REQUIRE(pthread_join(thread, NULL) == 0);
   CHECK(peer_status_is(pair.websocket, 1000, "bye"));

@@ -7,7 +7,7 @@
 //! Out of scope: threads of the system and real sockets (`tests/threads`), and what one thread sees (everywhere else).
 //!
 //! Not run by the usual frame, which would run the sources' own tests too. Arguments choose the models whose name contains one of them;
-//! LOOM_MAX_PREEMPTIONS is how often a thread is interrupted where it need not be (2).
+//! LOOM_MAX_PREEMPTIONS is how often a thread is interrupted where it need not be (3).
 #![allow(dead_code, missing_docs, unused_imports, unreachable_pub)]
 
 use ws101::{bytes, error, http, options, process, protocol};

@@ -41,7 +41,7 @@ pub fn run(model: Model) -> usize {
     let orders = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&orders);
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.max_branches = 20_000;
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);

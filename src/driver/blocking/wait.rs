@@ -100,7 +100,11 @@ impl<'c> Wait<'c> {
         self.check(false)?;
         match self.connection.flush() {
             Some(Progress::Done) => Ok(()),
-            Some(_) => self.for_room(false),
+            Some(_) => {
+                let connection = self.connection;
+                let _in_line = connection.wait_in_line();
+                self.for_room(false)
+            }
             None => {
                 let remaining = self.remaining()?;
                 self.connection.wait_for_turn(remaining.unwrap_or(LOOK_AGAIN), || self.check(false).is_err());
