@@ -3,6 +3,8 @@
 //! What is buffered is drained first; then one system call receives the rest of the frame straight into the caller's memory, with
 //! the next header behind it. Out of scope: waiting (see `driver`), and frames (see [`Decoder`]).
 
+mod look_after;
+
 use std::io;
 
 use super::buffers::{Buffer, Use, buffer_of};
@@ -12,6 +14,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
 use crate::transport::Patience;
+pub use look_after::Ahead;
 
 /// From this much on a frame's rest is received with only the next header behind it, so that the next payload can go straight to the caller
 /// too instead of being copied.
@@ -25,9 +28,6 @@ const SMALL: usize = 160;
 
 /// The largest message that is delivered from the buffer without taking the receive half.
 const MOST_BUFFERED: usize = 4 << 10;
-
-/// The most that is read while nobody receives.
-const READ_AHEAD: usize = 16 << 10;
 
 /// What a receive delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,17 +50,6 @@ pub enum Step {
         /// A signal handler ran meanwhile.
         interrupted: bool,
     },
-}
-
-/// What lies before the caretaker.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ahead {
-    /// Nothing yet.
-    Nothing,
-    /// A data frame, which is the program's.
-    Data,
-    /// Nothing more will come, or nothing that matters.
-    End,
 }
 
 /// The state of the receiving side. Held by one thread at a time.
@@ -418,82 +407,6 @@ impl ReceiveHalf {
             Some(error) => Err(error),
             None => Ok(Step::Received(Received::Close)),
         }
-    }
-
-    /// For the caretaker: sees to control frames as far as the first data frame, and reads a little ahead, once: one talkative peer must not keep
-    /// it from the others. What goes wrong is kept for the next receive.
-    pub fn look_after(&mut self, connection: &Connection) -> Ahead {
-        let mut has_read = false;
-        loop {
-            if self.is_ending {
-                return Ahead::End;
-            }
-            match self.see_to_controls(connection) {
-                Some(ahead) => return ahead,
-                None if self.decoder.direct_room() > 0 => return Ahead::Data,
-                None if has_read => return Ahead::Nothing,
-                None => {}
-            }
-            if !self.read_ahead(connection) {
-                return if self.is_ending { Ahead::End } else { Ahead::Nothing };
-            }
-            has_read = true;
-        }
-    }
-
-    /// The control frames among what was received; `None` once it is used up.
-    fn see_to_controls(&mut self, connection: &Connection) -> Option<Ahead> {
-        if self.behind_length > 0 && self.buffer.is_none() {
-            let behind = self.behind;
-            if self.keep(connection, &behind[..usize::from(self.behind_length)]).is_err() {
-                return Some(Ahead::End);
-            }
-            self.behind_length = 0;
-        }
-        while let Some(buffer) = &mut self.buffer {
-            let item = match self.decoder.feed_controls(buffer.filled()) {
-                Err(violation) => {
-                    connection.fail_with(violation);
-                    return Some(Ahead::End);
-                }
-                Ok((_, None)) => return Some(Ahead::Data),
-                Ok((used, Some(item))) => {
-                    buffer.consume(used);
-                    item
-                }
-            };
-            if buffer.is_empty() {
-                self.give_buffer_back();
-            }
-            match self.see_to(connection, item) {
-                Ok(false) => {}
-                // The program is told by its next receive.
-                Ok(true) => {
-                    self.is_ending = true;
-                    return Some(Ahead::End);
-                }
-                Err(_) => return Some(Ahead::End),
-            }
-        }
-        None
-    }
-
-    /// One read into a small buffer; false if there was nothing.
-    fn read_ahead(&mut self, connection: &Connection) -> bool {
-        let Ok(mut buffer) = Buffer::take(Use::Receive, READ_AHEAD) else { return false };
-        match self.count(connection.stream.receive(buffer.room(), &mut [], Patience::None)) {
-            Ok(count) => {
-                buffer.add(count);
-                self.buffer = Some(buffer);
-                return true;
-            }
-            Err(ReadError::Socket(error)) if is_nothing(&error) => {}
-            Err(ReadError::Socket(error)) => self.defer(lost(&error)),
-            Err(ReadError::Other(error)) => self.defer(error),
-            Err(ReadError::Violation(_)) => {}
-        }
-        buffer.give_back(Use::Receive);
-        false
     }
 
     /// Receives and throws away; 0 = the end. Only when no more messages are to be delivered.

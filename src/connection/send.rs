@@ -3,20 +3,19 @@
 //! A server's payload goes to the kernel from the caller's memory; a client's is masked while it is copied, in pieces that stay in the
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
+mod at_once;
+
 use std::io;
 
 use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::{Outbox, Work};
 use super::{Connection, Counted};
 use crate::bytes::mask;
-use crate::bytes::utf8::Utf8;
 use crate::error::{Error, Phase, Result, Status};
-use crate::protocol::{Encoder, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
+use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
 use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
-
-/// The largest payload that is sent from the stack.
-const AT_ONCE: usize = 144;
+pub use at_once::AtOnce;
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
@@ -26,82 +25,11 @@ pub struct Turn<'c> {
     is_held: bool,
 }
 
-/// What [`Connection::send_at_once`] came to.
-#[derive(Debug)]
-pub enum AtOnce<'c> {
-    /// The frame has left.
-    Done,
-    /// This is not the usual case; nothing has happened.
-    NotUsual,
-    /// A part of it has left.
-    Begun(Turn<'c>, Beginning, usize),
-}
-
 impl Connection {
     /// How much a client masks at a time: what the program asks for, and not less than what is best.
     pub fn chunk_size(&self) -> usize {
         SEND_CHUNK.max(self.options().send_buffer_size as usize)
     }
-
-    /// The usual case in a few instructions: a small whole message, while nobody else sends and nothing waits, in one write from the stack.
-    ///
-    /// Everything else, also what is wrong, is left to the long way: [`Turn::begin`] and [`Turn::step`].
-    #[inline]
-    pub fn send_at_once(&self, kind: MessageKind, payload: &[u8]) -> Result<AtOnce<'_>> {
-        if payload.len() > AT_ONCE || kind == MessageKind::Text && self.hot.checks_sent_text() && !is_text(payload) {
-            return Ok(AtOnce::NotUsual);
-        }
-        let mut outbox = self.outbox();
-        if !outbox.may_send_at_once() {
-            return Ok(AtOnce::NotUsual);
-        }
-        let Some(turn) = Turn::take(self, &mut outbox) else { return Ok(AtOnce::NotUsual) };
-        drop(outbox);
-        let key = (self.role == Role::Client).then(self.sources.masking_key);
-        let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
-        let length = write_small_frame(&mut bytes, kind, payload, key);
-        match self.stream.send(&bytes[..length], &[], Patience::Slice) {
-            Ok(sent) if sent == length => {
-                turn.end(length, true);
-                Ok(AtOnce::Done)
-            }
-            Ok(sent) => turn.begin_whole(kind, payload.len(), key).map(|beginning| AtOnce::Begun(turn, beginning, sent)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(AtOnce::NotUsual),
-            Err(error) => Err(self.sending_failed(&error)),
-        }
-    }
-}
-
-/// Writes a whole message as one frame, and says how long it is.
-#[inline]
-fn write_small_frame(bytes: &mut [u8; MAX_FRAME_HEADER + AT_ONCE], kind: MessageKind, payload: &[u8], key: Option<MaskingKey>) -> usize {
-    bytes[0] = if kind == MessageKind::Text { 0x81 } else { 0x82 };
-    let mask_bit = if key.is_some() { 0x80 } else { 0 };
-    let mut start = 2;
-    if payload.len() <= MAX_CONTROL_PAYLOAD {
-        bytes[1] = mask_bit | payload.len() as u8;
-    } else {
-        bytes[1] = mask_bit | 126;
-        bytes[2..4].copy_from_slice(&(payload.len() as u16).to_be_bytes());
-        start = 4;
-    }
-    if let Some(key) = key {
-        bytes[start..start + 4].copy_from_slice(&key);
-        start += 4;
-    }
-    let length = start + payload.len();
-    match key {
-        Some(key) => mask::copy(payload, &mut bytes[start..length], key, 0),
-        None => bytes[start..length].copy_from_slice(payload),
-    }
-    length
-}
-
-/// Whether the bytes are UTF-8 from beginning to end.
-#[inline]
-fn is_text(bytes: &[u8]) -> bool {
-    let mut utf8 = Utf8::default();
-    utf8.check(bytes).is_ok() && utf8.finish().is_ok()
 }
 
 /// Whether a step has done all it could.
