@@ -48,13 +48,15 @@
  * return WS_ERROR_CANCELLED, and nothing worse.
  *
  * Who waits. A call waits on the calling thread, on the socket itself; there is no hidden thread between. Each wait has its
- * timeout among the options. A timeout ends the wait, not the connection: the next call goes on where it was.
+ * timeout among the options. A timeout and ws_cancel end the wait, not the connection: the next call goes on where it was.
  *
  * Closing. ws_close says goodbye in good order: both sides send a close frame, with a status and a reason. A peer's close frame
  * comes from ws_receive as WS_CLOSE_FRAME, and is answered by the library. ws_close_handle alone drops the connection. Losing it
  * without a close frame is WS_ERROR_CONNECTION, never a silent end.
  *
- * Signals and processes. No call raises SIGPIPE. Descriptors are close-on-exec.
+ * Signals and processes. No call raises SIGPIPE. Descriptors are close-on-exec. After fork() the child's copies of handles answer
+ * WS_ERROR_FORKED to every call but ws_close_handle, which closes the child's descriptors and leaves the parent's connection alone;
+ * what the child opens works. Fork while no other thread is in a call of the library.
  *
  * Every build exports every function. What is not built answers WS_ERROR_NOT_SUPPORTED, and its description begins with
  * "Not built yet"; WS_OPTION_FEATURES tells what a build can do.
@@ -536,7 +538,8 @@ WS_API ws_status ws_cleanup(uint32_t timeout_ms) WS_NOEXCEPT;
  * @param operation What to end, by the function that was called: a ws_complete_upgrade that does the handshake is an _UPGRADE.
  *                  WS_OPERATION_ALL = whatever waits.
  *
- * @return WS_OK: a thread was in such a call; if it was about to end by itself, it may still do so;
+ * @return WS_OK: a thread was in such a call, or (_SEND) the library itself had something to send. A call that was about to end by
+ *         itself may still do so;
  *         WS_ERROR_INVALID_PARAMETER: there is no such operation;
  *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
  *         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.
@@ -792,7 +795,7 @@ WS_API ws_status ws_ping(ws_handle websocket, const void *payload, size_t length
  *         WS_ERROR_INVALID_OPERATION: a close frame was sent by ws_close or ws_shutdown before;
  *         WS_ERROR_TIMEOUT; WS_ERROR_CANCELLED; WS_ERROR_CONNECTION.
  *
- * Any thread. Waits until the frame is taken, up to WS_OPTION_SEND_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
+ * Any thread. Waits until the frame is taken, up to WS_OPTION_CLOSE_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
  */
 WS_API ws_status ws_shutdown(ws_handle websocket, uint16_t status, const void *reason, size_t length) WS_NOEXCEPT;
 
@@ -820,7 +823,8 @@ WS_API ws_status ws_query_close_status(ws_handle websocket, uint16_t *status, vo
  *
  *  A listener gives requests; each is upgraded by ws_complete_upgrade or answered by ws_respond. The library refuses by itself,
  *  with a page that says why: a path that is not listened to (404), another version of the protocol (426), an upgrade that breaks
- *  the rules (400, 405, 431), an Origin of another host (403, unless WS_OPTION_ORIGINS allows it). A request that does not ask
+ *  the rules (400, 405, 431), an Origin of another host (403, unless WS_OPTION_ORIGINS allows it), an upgrade above
+ *  WS_OPTION_MAX_CONNECTIONS (503). A request that does not ask
  *  for a WebSocket (WS_OPTION_IS_WEBSOCKET) is left to the program.
  * =================================================================================================================== */
 
@@ -846,13 +850,17 @@ WS_API ws_status ws_listen(ws_handle session, const char *url, ws_handle *listen
 /**
  * Waits for a client to connect. Nothing is read from it yet: ws_handshake or ws_complete_upgrade do that, best on another thread.
  *
+ * While WS_OPTION_MAX_HANDSHAKES requests of this listener are neither answered nor closed, it waits, and clients wait in the
+ * system's backlog. A client has WS_OPTION_HANDSHAKE_TIMEOUT from here on to send its request; a request that nobody handshakes stays until it
+ * is closed.
+ *
  * @param listener The listener.
  * @param request  OUT: the client's request; close it with ws_close_handle.
  *
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: request is NULL;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener;
- *         WS_ERROR_CANCELLED: the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
+ *         WS_ERROR_CANCELLED: ws_cancel, or the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
  *         WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread, also several at once. Waits without limit. As HttpReceiveHttpRequest of the HTTP server API.
@@ -1005,9 +1013,9 @@ enum {
     WS_OPTION_KEEPALIVE_INTERVAL = 116,
     /** u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener. */
     WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
-    /** u32, bytes, 1024-16777216. Gathered for a write. Default 32768. Session, request, listener. */
+    /** u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener. */
     WS_OPTION_SEND_BUFFER_SIZE = 123,
-    /** u32, ms. From the first byte to the end of the head. Default 30000. Session, request, listener. */
+    /** u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener. */
     WS_OPTION_HANDSHAKE_TIMEOUT = 13000,
     /** u32, ms. One call of ws_send. Default 0. All. */
     WS_OPTION_SEND_TIMEOUT = 13001,
@@ -1025,9 +1033,9 @@ enum {
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
     /** u64, bytes, query. What waits to be sent: the rest of a frame whose send has ended early. Websocket. */
     WS_OPTION_BUFFERED_AMOUNT = 13014,
-    /** u32, 0 = no limit. Connections that a listener has at once. Default 0. Session, listener. */
+    /** u32, 0 = no limit. Websockets of a listener whose handles are open; upgrades above that are answered 503. Default 0. Session, listener. */
     WS_OPTION_MAX_CONNECTIONS = 13015,
-    /** u32, 0 = no limit. Handshakes that a listener has under way. Default 0. Session, listener. */
+    /** u32, 0 = no limit. Accepted requests that are not answered; ws_accept waits above that. Default 0. Session, listener. */
     WS_OPTION_MAX_HANDSHAKES = 13016,
     /** u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All. */
     WS_OPTION_MANUAL_CLOSE = 13020,

@@ -1,4 +1,4 @@
-//! UNSAFE ISLAND: which process this is, without a system call.
+//! UNSAFE ISLAND: which process this is, without a system call; and threads that leave the host's signals alone.
 //!
 //! After `fork` the child has copies of every handle, and none of the threads. It must leave its parent's connections alone, so each call
 //! has to know. A page that the kernel empties in the child says so at the price of one load; `getpid` would cost a system call a message.
@@ -72,6 +72,19 @@ fn mark() -> &'static AtomicU32 {
         MARK.store(0, Ordering::SeqCst);
     }
     &MARK
+}
+
+/// Runs `start`, which starts a thread, so that the thread never gets a signal: handlers belong on the host's own threads.
+pub fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are plain data that the calls fill before they are read; the calling thread's own mask is put back.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let started = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        started
+    }
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ use crate::protocol::handshake::{Acceptance, ServerPolicy, ServerRefusal, Verdic
 use crate::protocol::{Role, Url, origin_form, path_of};
 use crate::session::Session;
 use crate::transport::Stream;
-use crate::transport::listen::{Host, ListenSockets};
+use crate::transport::listen::{BindError, Host, ListenSockets};
 
 mod doorway;
+mod policy;
 
 pub use doorway::Seat;
 use doorway::{Doorway, Handshaking};
+use policy::{is_below, plain_headers, shown};
 
 /// A listener. Closing it does not disturb the requests and websockets made from it.
 #[derive(Debug)]
@@ -33,18 +35,27 @@ pub struct Listener {
     may_start_threads: bool,
 }
 
+fn not_listening(url: &Url, error: BindError) -> Error {
+    match error {
+        BindError::Name(error) => {
+            Error::new(Status::NameNotResolved, format!("the name {} could not be resolved: {error}", url.host())).in_phase(Phase::Resolve)
+        }
+        BindError::Address(error) => {
+            let status = if error.kind() == io::ErrorKind::AddrInUse { Status::AddressInUse } else { Status::CannotConnect };
+            Error::from_io(status, format!("cannot listen on {}", url.authority()), &error).in_phase(Phase::Connect)
+        }
+    }
+}
+
 impl Listener {
-    /// Binds and listens: 12005, 12006, 13004 if the port is taken, 12029 if the address is not this machine's.
+    /// Binds and listens: 12005, 12006, 12007 if the name has no address, 13004 if the port is taken, 12029 if the address is not this machine's.
     pub fn listen(session: &Session, url: &str) -> Result<Arc<Listener>> {
         let url = Url::parse_listen(url)?;
         if url.is_secure() {
             return Err(Error::new(Status::NotSupported, "wss is not built yet"));
         }
         let host = if url.is_any_host() { Host::Any } else { Host::Named(url.host()) };
-        let sockets = ListenSockets::bind(host, url.port()).map_err(|error| {
-            let status = if error.kind() == io::ErrorKind::AddrInUse { Status::AddressInUse } else { Status::CannotConnect };
-            Error::from_io(status, format!("cannot listen on {}", url.authority()), &error).in_phase(Phase::Connect)
-        })?;
+        let sockets = ListenSockets::bind(host, url.port()).map_err(|error| not_listening(&url, error))?;
         let url = url.with_port(sockets.port());
         Ok(Arc::new(Listener {
             url,
@@ -259,7 +270,7 @@ impl Request {
     fn admit(&self, head: RequestHead, options: &Options) -> Result<(), ServerRefusal> {
         let path = path_of(origin_form(&head.target));
         if !is_below(path, &self.entrance.prefix) {
-            let reason = format!("the path {path} is not served here");
+            let reason = format!("the path {} is not served here", shown(path));
             return Err(ServerRefusal { status: 404, headers: plain_headers(), reason });
         }
         log::debug!("{}: {} {path}, with {}", self.remote_address, head.method, head.headers.names());
@@ -318,7 +329,7 @@ impl Request {
             Ok(seat) => seat,
             Err(refusal) => return Err(self.refuse(&stream, &options, &stay, refusal)),
         };
-        let answer = write_response(101, &acceptance.response_headers(&lock(&self.headers)), &[]);
+        let answer = write_response(101, &acceptance.response_headers(&self.answer_headers(&options)?), &[]);
         let sent = blocking::respond(&stream, &options, &stay, answer, true);
         self.end("the request was upgraded to a websocket already");
         sent?;
@@ -348,7 +359,7 @@ impl Request {
             headers.push("Content-Type", content_type.as_bytes())?;
         }
         headers.push("Connection", b"close")?;
-        headers.extend(&lock(&self.headers));
+        headers.extend(&self.answer_headers(&self.options())?);
         let stay = self.sign.begin(Task::Respond);
         self.read_head(&stay)?;
         let (stream, _) = self.take_ready()?;
@@ -358,6 +369,17 @@ impl Request {
         sent?;
         log::info!("{}: answered {http_status}", self.remote_address);
         Ok(())
+    }
+
+    /// The program's headers of an answer, and the name of the server.
+    fn answer_headers(&self, options: &Options) -> Result<Headers> {
+        let mut headers = lock(&self.headers).clone();
+        if let Some(name) = &options.user_agent
+            && !headers.has("Server")
+        {
+            headers.push("Server", name.as_bytes())?;
+        }
+        Ok(headers)
     }
 
     fn take_ready(&self) -> Result<(Stream, Vec<u8>)> {
@@ -429,20 +451,6 @@ impl Request {
     }
 }
 
-/// HttpListener's rule: a prefix `/ws/` takes `/ws/` and all below it, and `/ws` as well.
-fn is_below(path: &str, prefix: &str) -> bool {
-    let stem = prefix.strip_suffix('/').unwrap_or(prefix);
-    path.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-fn plain_headers() -> Headers {
-    let mut headers = Headers::new();
-    for (name, value) in [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")] {
-        headers.push(name, value.as_bytes()).expect("both are valid headers");
-    }
-    headers
-}
-
 fn change_options(options: &Mutex<SharedOptions>, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
     let mut options = lock(options);
     let mut changed = Options::clone(&options);
@@ -453,26 +461,4 @@ fn change_options(options: &Mutex<SharedOptions>, change: impl FnOnce(&mut Optio
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_takes_itself_and_what_is_below() {
-        for (path, prefix, expected) in [
-            ("/ws/", "/ws/", true),
-            ("/ws", "/ws/", true),
-            ("/ws/room/1", "/ws/", true),
-            ("/wsx", "/ws/", false),
-            ("/", "/ws/", false),
-            ("/anything", "/", true),
-            ("/", "/", true),
-            ("/ws/room", "/ws", true),
-            ("/wsx", "/ws", false),
-        ] {
-            assert_eq!(is_below(path, prefix), expected, "{path} below {prefix}");
-        }
-    }
 }

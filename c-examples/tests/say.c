@@ -3,6 +3,7 @@
  *   text:WORDS   binary:WORDS    a whole message, or the last piece of one
  *   text+:WORDS  binary+:WORDS   a piece that is not the last
  *   long:N                       a text message of N letters
+ *   close:STATUS                 says goodbye with a status
  *   vanish                       drops the connection without a close frame */
 #include "../example.h"
 #include <signal.h>
@@ -27,6 +28,7 @@ static ws_status say(ws_handle websocket, const char *piece)
         if (strncmp(piece, kinds[i].prefix, length) == 0) return ws_send(websocket, kinds[i].type, piece + length, strlen(piece + length));
     }
     if (strncmp(piece, "long:", 5) == 0) return say_long(websocket, strtoul(piece + 5, NULL, 10));
+    if (strncmp(piece, "close:", 6) == 0) return ws_shutdown(websocket, (uint16_t)strtoul(piece + 6, NULL, 10), "as told", 7);
     if (strcmp(piece, "vanish") == 0) return ws_close_handle(websocket);
     return WS_ERROR_INVALID_PARAMETER;
 }

@@ -23,9 +23,11 @@ pub enum Holder {
 pub(super) struct ReceiveSlot {
     half: Option<Box<ReceiveHalf>>,
     holder: Holder,
-    pub(super) options_changed: bool,
+    options_changed: bool,
     /// Something has happened after which a receive may not be possible: look what it was.
-    pub(super) is_barred: bool,
+    is_barred: bool,
+    /// One of the two.
+    needs_care: bool,
     waiting: u16,
     /// How often a thread of the program has taken the half: the caretaker looks after connections where this stands still.
     claims: u32,
@@ -65,40 +67,52 @@ impl ReceiveSlot {
             holder: Holder::User,
             options_changed: false,
             is_barred: false,
+            needs_care: false,
             waiting: 0,
             claims: 0,
             counted: Counted::default(),
         }
     }
 
-    /// What was received so far.
+    /// What was received so far; while somebody receives, what was so before.
     pub(super) fn counted(&mut self) -> Counted {
-        if let Some(half) = &mut self.half {
-            self.counted.add(half.take_counted());
+        if let Some(half) = &self.half {
+            self.counted = half.counted();
         }
         self.counted
     }
 }
 
 impl Connection {
-    /// Delivers a whole small message that was received before, if there is one and nothing else is to be looked at.
+    /// Begins a receive: delivers a whole small message that was received before, or takes the receive half. 4317 if another thread of the
+    /// program has it, or if nothing can be received any more; or why the connection failed.
     #[inline]
-    pub fn receive_buffered(&self, room: &mut [u8]) -> Option<Piece> {
+    pub fn begin_receive(&self, room: &mut [u8]) -> Result<Begun<'_>> {
         let mut slot = lock(&self.receive);
-        if slot.is_barred || slot.options_changed {
-            return None;
+        if slot.needs_care {
+            drop(slot);
+            return self.claim_receive().map(Begun::Claim);
         }
-        let piece = slot.half.as_mut()?.take_buffered(room)?;
+        let Some(mut half) = slot.half.take() else {
+            drop(slot);
+            return self.claim_receive().map(Begun::Claim);
+        };
         slot.claims = slot.claims.wrapping_add(1);
-        Some(piece)
+        slot.holder = Holder::User;
+        let piece = half.take_buffered(room);
+        if let Some(piece) = piece {
+            slot.half = Some(half);
+            return Ok(Begun::Piece(piece));
+        }
+        drop(slot);
+        Ok(Begun::Claim(ReceiveClaim { connection: self, half: Some(half) }))
     }
 
-    /// Takes the receive half: 4317 if another thread of the program has it, or if nothing can be received any more; or why the connection
-    /// failed. The caretaker is waited for; it is quick.
-    #[inline]
+    /// Takes the receive half when there is something to look at first. The caretaker is waited for; it is quick.
+    #[cold]
     pub fn claim_receive(&self) -> Result<ReceiveClaim<'_>> {
         let mut slot = lock(&self.receive);
-        if slot.is_barred {
+        if slot.needs_care {
             drop(slot);
             self.check_may_receive()?;
             slot = lock(&self.receive);
@@ -148,7 +162,6 @@ impl Connection {
         slot
     }
 
-    #[inline]
     fn take_half(&self, slot: &mut ReceiveSlot, holder: Holder) -> Option<ReceiveClaim<'_>> {
         let mut half = slot.half.take()?;
         slot.holder = holder;
@@ -159,8 +172,32 @@ impl Connection {
             slot.options_changed = false;
             half.set_limits(&self.options());
         }
+        slot.needs_care = slot.is_barred;
         Some(ReceiveClaim { connection: self, half: Some(half) })
     }
+
+    /// Later receives must look whether they are possible.
+    pub(super) fn bar_receives(&self) {
+        let mut slot = lock(&self.receive);
+        slot.is_barred = true;
+        slot.needs_care = true;
+    }
+
+    /// Later receives must look at the options again.
+    pub(super) fn renew_limits(&self) {
+        let mut slot = lock(&self.receive);
+        slot.options_changed = true;
+        slot.needs_care = true;
+    }
+}
+
+/// How a receive has begun.
+#[derive(Debug)]
+pub enum Begun<'c> {
+    /// A message was there already.
+    Piece(Piece),
+    /// The receive half.
+    Claim(ReceiveClaim<'c>),
 }
 
 /// The right to receive. Gives the half back when it is dropped.
@@ -178,15 +215,28 @@ impl ReceiveClaim<'_> {
     }
 }
 
-impl Drop for ReceiveClaim<'_> {
+impl ReceiveClaim<'_> {
+    /// Gives the half back. The same as dropping the claim, without the code that looks whether it was given back already.
     #[inline]
-    fn drop(&mut self) {
-        let Some(mut half) = self.half.take() else { return };
-        let mut slot = lock(&self.connection.receive);
-        slot.counted.add(half.take_counted());
-        slot.half = Some(half);
-        if slot.waiting > 0 {
-            self.connection.receive_free.notify_all();
+    pub fn give_back(mut self) {
+        self.put_back();
+        std::mem::forget(self);
+    }
+
+    #[inline(always)]
+    fn put_back(&mut self) {
+        if let Some(half) = self.half.take() {
+            let mut slot = lock(&self.connection.receive);
+            slot.half = Some(half);
+            if slot.waiting > 0 {
+                self.connection.receive_free.notify_all();
+            }
         }
+    }
+}
+
+impl Drop for ReceiveClaim<'_> {
+    fn drop(&mut self) {
+        self.put_back();
     }
 }

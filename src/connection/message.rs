@@ -85,6 +85,9 @@ impl ReceiveHalf {
     /// A piece is to be received: 4317 if the message that is open was begun as a whole one. The last message is no longer the program's.
     #[inline]
     pub fn begin_piece(&mut self) -> Result<()> {
+        if self.assembly.is_none() {
+            return Ok(());
+        }
         if self.expects_whole() {
             return Err(Error::new(
                 Status::InvalidOperation,

@@ -20,11 +20,11 @@ use std::io;
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
-pub use claim::{Counted, ReceiveClaim};
+pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
 pub use message::MessageStep;
 pub use receive::{Ahead, ReceiveHalf, Received, Step};
-pub use send::{Beginning, Frame, Outgoing, Progress, Turn};
+pub use send::{AtOnce, Beginning, Frame, Outgoing, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
@@ -187,7 +187,7 @@ impl Connection {
         *options = SharedOptions::new(changed);
         self.hot.store(&options);
         drop(options);
-        lock(&self.receive).options_changed = true;
+        self.renew_limits();
         Ok(())
     }
 
@@ -231,11 +231,6 @@ impl Connection {
     pub fn tell_close(&self) {
         self.outbox().close_is_told = true;
         self.bar_receives();
-    }
-
-    /// Later receives must look whether they are possible.
-    fn bar_receives(&self) {
-        lock(&self.receive).is_barred = true;
     }
 
     /// Whether there is nothing to look after any more.
@@ -390,6 +385,6 @@ mod tests {
         // What is allocated for each: the connection with its counts, the half, what was agreed. Texts and the socket come on top.
         let counts = 2 * size_of::<usize>();
         let state = size_of::<Connection>() + counts + size_of::<ReceiveHalf>();
-        assert!(state <= 440, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
+        assert!(state <= 464, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
     }
 }

@@ -105,9 +105,9 @@ impl Outbox {
         self.turn.is_some()
     }
 
-    /// Whether a thread is writing, or waits to.
+    /// Whether a thread is writing, or may wait to: behind the rest of another's frame it waits for the socket, not for the turn.
     pub(super) fn is_sending(&self) -> bool {
-        self.turn.is_none() || self.waiting > 0
+        self.turn.is_none() || self.waiting > 0 || self.has_work()
     }
 
     /// Whether something waits to be written.
@@ -201,6 +201,13 @@ impl Outbox {
     /// `ws_close` has come further.
     pub(super) fn set_closing(&mut self, closing: Closing) {
         self.end.get_or_insert_default().closing = closing;
+    }
+
+    /// Whether a whole message may be sent, and nothing must go before it. The turn may still be taken.
+    #[inline]
+    pub(super) fn may_send_at_once(&self) -> bool {
+        let is_outside_message = self.turn.as_ref().is_some_and(|encoder| !encoder.is_inside_message());
+        is_outside_message && self.pending.is_none() && self.end.is_none() && self.lifecycle.may_send()
     }
 
     /// Whether a data frame may be sent: the failure, or 4317 after a close frame.

@@ -21,7 +21,7 @@ const LARGE_REST: u64 = 4096;
 const NEXT_HEADER: usize = 16;
 
 /// What is read at a time on a quiet connection.
-const SMALL: usize = 256;
+const SMALL: usize = 160;
 
 /// The largest message that is delivered from the buffer without taking the receive half.
 const MOST_BUFFERED: usize = 4 << 10;
@@ -75,8 +75,7 @@ pub struct ReceiveHalf {
     behind_length: u8,
     /// Something was received since somebody last looked at the clock.
     saw_life: bool,
-    /// Since the half was last given back.
-    bytes: u32,
+    bytes: u64,
     /// Whole messages are put together here.
     pub(super) assembly: Option<Box<Assembly>>,
     /// The message under way was begun as a whole one.
@@ -116,11 +115,10 @@ impl ReceiveHalf {
         self.decoder.set_limits(limits(options));
     }
 
-    /// What was received since this was last asked.
-    #[inline]
-    pub(super) fn take_counted(&mut self) -> Counted {
-        let (frames, messages) = self.decoder.take_counted();
-        Counted { bytes: std::mem::take(&mut self.bytes).into(), frames: frames.into(), messages: messages.into() }
+    /// What was received so far.
+    pub(super) fn counted(&self) -> Counted {
+        let (frames, messages) = self.decoder.counted();
+        Counted { bytes: self.bytes, frames, messages }
     }
 
     /// Whether something was received since this was last asked.
@@ -156,7 +154,7 @@ impl ReceiveHalf {
     #[inline]
     pub(super) fn take_buffered(&mut self, room: &mut [u8]) -> Option<Piece> {
         let buffer = self.buffer.as_mut()?;
-        if self.assembly.is_some() || self.expects_whole {
+        if self.assembly.is_some() {
             return None;
         }
         // What is copied here is copied under a lock.
@@ -399,7 +397,7 @@ impl ReceiveHalf {
             Ok(0) => Err(ReadError::Other(ended())),
             Ok(count) => {
                 self.saw_life = true;
-                self.bytes = self.bytes.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+                self.bytes += count as u64;
                 Ok(count)
             }
             Err(error) => Err(ReadError::Socket(error)),

@@ -9,13 +9,14 @@ use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::{Outbox, Work};
 use super::{Connection, Counted};
 use crate::bytes::mask;
+use crate::bytes::utf8::Utf8;
 use crate::error::{Error, Phase, Result, Status};
-use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
+use crate::protocol::{Encoder, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
 use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
 
-/// The largest payload that a client masks on the stack.
-const AT_ONCE: usize = 256;
+/// The largest payload that is sent from the stack.
+const AT_ONCE: usize = 144;
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
@@ -23,6 +24,84 @@ pub struct Turn<'c> {
     connection: &'c Connection,
     encoder: Encoder,
     is_held: bool,
+}
+
+/// What [`Connection::send_at_once`] came to.
+#[derive(Debug)]
+pub enum AtOnce<'c> {
+    /// The frame has left.
+    Done,
+    /// This is not the usual case; nothing has happened.
+    NotUsual,
+    /// A part of it has left.
+    Begun(Turn<'c>, Beginning, usize),
+}
+
+impl Connection {
+    /// How much a client masks at a time: what the program asks for, and not less than what is best.
+    pub fn chunk_size(&self) -> usize {
+        SEND_CHUNK.max(self.options().send_buffer_size as usize)
+    }
+
+    /// The usual case in a few instructions: a small whole message, while nobody else sends and nothing waits, in one write from the stack.
+    ///
+    /// Everything else, also what is wrong, is left to the long way: [`Turn::begin`] and [`Turn::step`].
+    #[inline]
+    pub fn send_at_once(&self, kind: MessageKind, payload: &[u8]) -> Result<AtOnce<'_>> {
+        if payload.len() > AT_ONCE || kind == MessageKind::Text && self.hot.checks_sent_text() && !is_text(payload) {
+            return Ok(AtOnce::NotUsual);
+        }
+        let mut outbox = self.outbox();
+        if !outbox.may_send_at_once() {
+            return Ok(AtOnce::NotUsual);
+        }
+        let Some(turn) = Turn::take(self, &mut outbox) else { return Ok(AtOnce::NotUsual) };
+        drop(outbox);
+        let key = (self.role == Role::Client).then(self.sources.masking_key);
+        let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
+        let length = write_small_frame(&mut bytes, kind, payload, key);
+        match self.stream.send(&bytes[..length], &[], Patience::Slice) {
+            Ok(sent) if sent == length => {
+                turn.end(length, true);
+                Ok(AtOnce::Done)
+            }
+            Ok(sent) => turn.begin_whole(kind, payload.len(), key).map(|beginning| AtOnce::Begun(turn, beginning, sent)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(AtOnce::NotUsual),
+            Err(error) => Err(self.sending_failed(&error)),
+        }
+    }
+}
+
+/// Writes a whole message as one frame, and says how long it is.
+#[inline]
+fn write_small_frame(bytes: &mut [u8; MAX_FRAME_HEADER + AT_ONCE], kind: MessageKind, payload: &[u8], key: Option<MaskingKey>) -> usize {
+    bytes[0] = if kind == MessageKind::Text { 0x81 } else { 0x82 };
+    let mask_bit = if key.is_some() { 0x80 } else { 0 };
+    let mut start = 2;
+    if payload.len() <= MAX_CONTROL_PAYLOAD {
+        bytes[1] = mask_bit | payload.len() as u8;
+    } else {
+        bytes[1] = mask_bit | 126;
+        bytes[2..4].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+        start = 4;
+    }
+    if let Some(key) = key {
+        bytes[start..start + 4].copy_from_slice(&key);
+        start += 4;
+    }
+    let length = start + payload.len();
+    match key {
+        Some(key) => mask::copy(payload, &mut bytes[start..length], key, 0),
+        None => bytes[start..length].copy_from_slice(payload),
+    }
+    length
+}
+
+/// Whether the bytes are UTF-8 from beginning to end.
+#[inline]
+fn is_text(bytes: &[u8]) -> bool {
+    let mut utf8 = Utf8::default();
+    utf8.check(bytes).is_ok() && utf8.finish().is_ok()
 }
 
 /// Whether a step has done all it could.
@@ -59,33 +138,6 @@ impl<'c> Turn<'c> {
             encoder.check_text(&[], message.ends_message)?;
         }
         Ok(Beginning { header, key, encoder, length })
-    }
-
-    /// One write for a frame that is small, or need not be masked: most frames need no more. How much of header and payload has left.
-    #[inline]
-    pub fn write_at_once(&mut self, beginning: &Beginning, payload: &[u8], patience: Patience) -> Result<usize> {
-        let header = beginning.header.as_slice();
-        let stream = &self.connection.stream;
-        let sent = match beginning.key {
-            None => stream.send(header, payload, patience),
-            Some(key) if payload.len() <= AT_ONCE => {
-                let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
-                let length = header.len() + payload.len();
-                // All that a header can be, of which the payload then takes the place that this one does not need.
-                bytes[..MAX_FRAME_HEADER].copy_from_slice(beginning.header.as_array());
-                mask::copy(payload, &mut bytes[header.len()..length], key, 0);
-                stream.send(&bytes[..length], &[], patience)
-            }
-            Some(_) => return Ok(0),
-        };
-        match sent {
-            Ok(count) => {
-                self.encoder = beginning.encoder;
-                Ok(count)
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
-            Err(error) => Err(self.connection.sending_failed(&error)),
-        }
     }
 
     /// Writes as much of the frame as the socket takes.
@@ -129,11 +181,19 @@ impl<'c> Turn<'c> {
         }
     }
 
+    /// The beginning of a whole message of which a part has left with this key.
+    #[cold]
+    fn begin_whole(&self, kind: MessageKind, length: usize, key: Option<MaskingKey>) -> Result<Beginning> {
+        let mut encoder = self.encoder;
+        let header = encoder.data(kind, true, length as u64, key)?;
+        Ok(Beginning { header, key, encoder, length })
+    }
+
     /// A data frame has left: the turn goes back, unless others have left something meanwhile.
-    #[inline]
-    pub fn end(mut self, beginning: &Beginning) {
+    #[inline(always)]
+    pub fn end(mut self, wire_length: usize, ends_message: bool) {
         let mut outbox = self.connection.outbox();
-        outbox.counted.add(Counted::frame(beginning.wire_length(), !beginning.encoder.is_inside_message()));
+        outbox.counted.add(Counted::frame(wire_length, ends_message));
         if outbox.has_work() || outbox.ends_when_empty {
             drop(outbox);
             self.settle();
@@ -246,6 +306,11 @@ pub struct Beginning {
 }
 
 impl Beginning {
+    /// Whether the frame ends its message.
+    pub fn ends_message(&self) -> bool {
+        !self.encoder.is_inside_message()
+    }
+
     /// Bytes of header and payload.
     #[inline]
     pub fn wire_length(&self) -> usize {
@@ -277,13 +342,12 @@ pub struct Frame<'p> {
 
 impl<'p> Frame<'p> {
     /// A frame of which `sent` bytes, header included, have left already.
-    #[cold]
-    pub fn new(beginning: &Beginning, parts: &'p [&'p [u8]], sent: usize) -> Result<Frame<'p>> {
+    pub fn new(beginning: &Beginning, parts: &'p [&'p [u8]], sent: usize, chunk_size: usize) -> Result<Frame<'p>> {
         let Beginning { header, key, encoder, length } = *beginning;
         let left = header.as_slice().len() + length;
         let mut frame = Frame { header, header_sent: 0, key, parts, offset: 0, taken: 0, left, length, chunk: None, encoder };
         if key.is_some() {
-            let mut chunk = Buffer::take(Use::Send, SEND_CHUNK + MAX_FRAME_HEADER)?;
+            let mut chunk = Buffer::take(Use::Send, chunk_size + MAX_FRAME_HEADER)?;
             let header = frame.header.as_slice();
             chunk.room()[..header.len()].copy_from_slice(header);
             chunk.add(header.len());

@@ -41,6 +41,12 @@ impl Signals {
         self.cancels[operation as usize].fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether receives must end, for either reason.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether the handle was closed.
     #[inline]
     pub fn is_dropped(&self) -> bool {

@@ -6,11 +6,12 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use super::clock;
 use crate::connection::{Ahead, Connection};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::transport::{Interest, Wake, wait};
 
 /// How often the caretaker looks which connections nobody waits on.
@@ -85,7 +86,7 @@ impl Office {
         let Ok(bell) = Wake::new() else { return };
         let bell = Arc::new(bell);
         let own = Arc::clone(&bell);
-        let started = std::thread::Builder::new().name("ws101-caretaker".to_owned()).spawn(move || run(&own));
+        let started = process::without_signals(|| thread::Builder::new().name("ws101-caretaker".to_owned()).spawn(move || run(&own)));
         if started.is_ok() {
             self.thread = Some((Process::current(), bell));
         }
@@ -204,6 +205,7 @@ fn watch(connection: &Connection, ahead: Ahead, saw_life: bool) -> Option<Watch>
                 saw_life = false;
             }
             Err(error) => {
+                log::warn!("a connection that nobody waits on: {error}");
                 connection.fail(&error);
                 connection.stream().shut_down();
                 return None;

@@ -12,24 +12,43 @@ use crate::protocol::MaskingKey;
 thread_local! {
     /// One CSPRNG a thread, seeded by the operating system when the thread first sends as a client. A system call a frame would cost
     /// more than the rest of a small send.
-    static MASKS: RefCell<Option<Box<(Process, StdRng)>>> = const { RefCell::new(None) };
+    static MASKS: RefCell<Option<Box<Masks>>> = const { RefCell::new(None) };
+}
+
+/// Keys drawn ahead, and where they come from.
+struct Masks {
+    keys: [MaskingKey; 64],
+    used: usize,
+    /// A child must not repeat its parent's keys.
+    process: Process,
+    random: StdRng,
 }
 
 /// Four unpredictable bytes.
 pub fn masking_key() -> MaskingKey {
-    MASKS.with_borrow_mut(|masks| {
-        let process = Process::current();
-        match masks {
-            Some(masks) if masks.0 == process => masks.1.next_u32().to_ne_bytes(),
-            // The first key of this thread, or of a child that must not repeat its parent's.
-            _ => masks.insert(Box::new((process, seeded()))).1.next_u32().to_ne_bytes(),
+    MASKS.with_borrow_mut(|masks| match masks {
+        Some(masks) if masks.used < masks.keys.len() && masks.process == Process::current() => {
+            masks.used += 1;
+            masks.keys[masks.used - 1]
         }
+        _ => draw(masks),
     })
 }
 
 #[cold]
-fn seeded() -> StdRng {
-    StdRng::try_from_rng(&mut SysRng).expect("the system had entropy for this connection's handshake")
+#[inline(never)]
+fn draw(masks: &mut Option<Box<Masks>>) -> MaskingKey {
+    let process = Process::current();
+    let masks = match masks {
+        Some(masks) if masks.process == process => masks,
+        _ => {
+            let random = StdRng::try_from_rng(&mut SysRng).expect("the system had entropy for this connection's handshake");
+            masks.insert(Box::new(Masks { keys: [[0; 4]; 64], used: 0, process, random }))
+        }
+    };
+    masks.keys.iter_mut().for_each(|key| masks.random.fill_bytes(key));
+    masks.used = 1;
+    masks.keys[0]
 }
 
 /// Sixteen unpredictable bytes, straight from the operating system; 12004 if it has none.

@@ -167,7 +167,8 @@ pub unsafe extern "C" fn ws_set_callback(any: ws_handle, callback: ws_callback, 
 /// @param operation What to end, by the function that was called: a ws_complete_upgrade that does the handshake is an _UPGRADE.
 ///                  WS_OPERATION_ALL = whatever waits.
 ///
-/// @return WS_OK: a thread was in such a call; if it was about to end by itself, it may still do so;
+/// @return WS_OK: a thread was in such a call, or (_SEND) the library itself had something to send. A call that was about to end by
+///         itself may still do so;
 ///         WS_ERROR_INVALID_PARAMETER: there is no such operation;
 ///         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
 ///         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.

@@ -38,13 +38,17 @@ pub unsafe extern "C" fn ws_listen(session: ws_handle, url: *const c_char, liste
 
 /// Waits for a client to connect. Nothing is read from it yet: ws_handshake or ws_complete_upgrade do that, best on another thread.
 ///
+/// While WS_OPTION_MAX_HANDSHAKES requests of this listener are neither answered nor closed, it waits, and clients wait in the
+/// system's backlog. A client has WS_OPTION_HANDSHAKE_TIMEOUT from here on to send its request; a request that nobody handshakes stays until it
+/// is closed.
+///
 /// @param listener The listener.
 /// @param request  OUT: the client's request; close it with ws_close_handle.
 ///
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: request is NULL;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener;
-///         WS_ERROR_CANCELLED: the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
+///         WS_ERROR_CANCELLED: ws_cancel, or the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
 ///         WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread, also several at once. Waits without limit. As HttpReceiveHttpRequest of the HTTP server API.

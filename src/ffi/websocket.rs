@@ -30,6 +30,7 @@ fn type_of_piece(piece: Piece) -> ws_buffer_type {
 }
 
 /// What a buffer type of the program means: the kind, and whether it ends the message.
+#[inline]
 pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, bool)> {
     const BINARY_MESSAGE: i32 = WS_BINARY_MESSAGE as i32;
     const BINARY_FRAGMENT: i32 = WS_BINARY_FRAGMENT as i32;
@@ -196,7 +197,7 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
 ///         WS_ERROR_INVALID_OPERATION: a close frame was sent by ws_close or ws_shutdown before;
 ///         WS_ERROR_TIMEOUT; WS_ERROR_CANCELLED; WS_ERROR_CONNECTION.
 ///
-/// Any thread. Waits until the frame is taken, up to WS_OPTION_SEND_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
+/// Any thread. Waits until the frame is taken, up to WS_OPTION_CLOSE_TIMEOUT. As WinHttpWebSocketShutdown. RFC 6455 §7.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: *const c_void, length: usize) -> ws_status {
     boundary::operation(websocket, || {

@@ -57,8 +57,8 @@ pub struct Decoder {
     message: Message,
     control: Option<Box<[u8; MAX_CONTROL_PAYLOAD]>>,
     control_length: u8,
-    frames: u32,
-    messages: u32,
+    frames: u64,
+    messages: u64,
 }
 
 /// The frame whose payload is under way.
@@ -184,8 +184,8 @@ impl Decoder {
             utf8.check(target).ok()?;
             utf8.finish().ok()?;
         }
-        self.frames = self.frames.wrapping_add(1);
-        self.messages = self.messages.wrapping_add(1);
+        self.frames += 1;
+        self.messages += 1;
         Some((input.len() - rest.len() + length, Piece { kind, length, ends_message: true }))
     }
 
@@ -227,10 +227,9 @@ impl Decoder {
         }
     }
 
-    /// Frames that have begun, control frames among them, and messages that have ended, since this was last asked.
-    #[inline]
-    pub fn take_counted(&mut self) -> (u32, u32) {
-        (std::mem::take(&mut self.frames), std::mem::take(&mut self.messages))
+    /// Frames that have begun, control frames among them, and messages that have ended.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.frames, self.messages)
     }
 
     /// Bytes of the message that is open, by the headers of its frames so far.
@@ -304,7 +303,7 @@ impl Decoder {
             opcode: header.opcode,
         };
         self.in_frame = true;
-        self.frames = self.frames.wrapping_add(1);
+        self.frames += 1;
         Ok(())
     }
 
@@ -325,7 +324,7 @@ impl Decoder {
         }
         if ends_message {
             self.in_message = false;
-            self.messages = self.messages.wrapping_add(1);
+            self.messages += 1;
         }
         self.in_frame = !ends_frame;
         Ok(Piece { kind, length: payload.len(), ends_message })

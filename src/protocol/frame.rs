@@ -172,12 +172,6 @@ impl HeaderBytes {
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.used)]
     }
-
-    /// The bytes, and zeroes behind them.
-    #[inline]
-    pub fn as_array(&self) -> &[u8; MAX_FRAME_HEADER] {
-        &self.bytes
-    }
 }
 
 #[cfg(test)]

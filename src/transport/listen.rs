@@ -29,17 +29,30 @@ pub struct ListenSockets {
     port: u16,
 }
 
+/// Why nobody listens.
+#[derive(Debug)]
+pub enum BindError {
+    /// The name has no address.
+    Name(io::Error),
+    /// No address could be bound, or one is taken.
+    Address(io::Error),
+}
+
 impl ListenSockets {
     /// Binds and listens. Port 0 = one that is free, the same for every address.
-    pub fn bind(host: Host<'_>, port: u16) -> io::Result<ListenSockets> {
+    pub fn bind(host: Host<'_>, port: u16) -> Result<ListenSockets, BindError> {
         let mut addresses = match host {
             Host::Any => vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)],
             Host::Named(name) => match dial::literal(name, port) {
                 Some(address) => vec![address],
-                None => dial::resolve(name, port)?,
+                None => dial::resolve(name, port).map_err(BindError::Name)?,
             },
         };
         addresses.truncate(wait::MAX_SOCKETS);
+        ListenSockets::bind_all(host, port, addresses).map_err(BindError::Address)
+    }
+
+    fn bind_all(host: Host<'_>, port: u16, addresses: Vec<SocketAddr>) -> io::Result<ListenSockets> {
         let mut this = ListenSockets { sockets: Vec::new(), port };
         let mut first_error = None;
         for mut address in addresses {

@@ -171,6 +171,7 @@ static void a_whole_send_does_not_join_a_message(void) {
   CHECK(PEER_GETS(&pair, PEER_FIN | PEER_CONTINUATION, "", 0));
   CHECK_STATUS(WS_ERROR_NOT_SUPPORTED, ws_send_ex(pair.websocket, WS_UTF8_MESSAGE, WS_SEND_NOTIFY, &part, 1, NULL));
   CHECK_STATUS(WS_ERROR_INVALID_PARAMETER, ws_send_ex(pair.websocket, WS_UTF8_MESSAGE, 8, &part, 1, NULL));
+  CHECK_STATUS(WS_ERROR_INVALID_PARAMETER, ws_send_ex(pair.websocket, WS_CLOSE_FRAME, 0, &part, 1, NULL));
   /* A text is checked over its parts: a character may be cut, but must be whole in the end. */
   CHECK_STATUS(WS_ERROR_INVALID_PARAMETER, ws_send_ex(pair.websocket, WS_UTF8_MESSAGE, 0, &bad, 1, NULL));
   CHECK_STATUS(WS_ERROR_INVALID_PARAMETER, ws_send_ex(pair.websocket, WS_UTF8_MESSAGE, 0, halves, 1, NULL));

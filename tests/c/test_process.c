@@ -132,6 +132,19 @@ static void threads_end_and_begin_again(void) {
   }
 }
 
+/* The thread that looked a name up is waited for. */
+static void a_look_up_leaves_no_thread(void) {
+  ws_handle session = WS_NO_HANDLE, request = WS_NO_HANDLE;
+  int threads = check_threads();
+  REQUIRE_STATUS(WS_OK, ws_open(NULL, 0, &session));
+  REQUIRE_STATUS(WS_OK, ws_connect(session, "ws://localhost:1/", &request));
+  CHECK_STATUS(WS_ERROR_CANNOT_CONNECT, ws_handshake(request));
+  CHECK_STATUS(WS_OK, ws_cleanup(5000));
+  CHECK_NUMBER(threads, check_threads_settled(threads));
+  CHECK_STATUS(WS_OK, ws_close_handle(request));
+  CHECK_STATUS(WS_OK, ws_close_handle(session));
+}
+
 /* ---- ws_set_log -------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct journal {
@@ -253,6 +266,7 @@ int main(int argc, char **argv) {
   static const check_test tests[] = {
       CHECK_ROWS(a_child_leaves_its_parent_alone, children),
       CHECK_TEST(threads_end_and_begin_again),
+      CHECK_TEST(a_look_up_leaves_no_thread),
       CHECK_ROWS(a_level_has_what_is_below_it_and_no_secret, levels),
       CHECK_TEST(the_log_can_be_turned_off),
   };

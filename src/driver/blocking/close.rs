@@ -21,7 +21,8 @@ pub fn shutdown(connection: &Connection, frame: CloseFrame) -> Result<()> {
         CloseSent::Before => Err(Error::new(Status::InvalidOperation, "this side has sent its close frame already")),
         sent @ (CloseSent::Now | CloseSent::ByLibrary) => {
             let _closer = connection.enter_close();
-            let mut wait = Wait::new(connection, Operation::Close, connection.options().close_timeout);
+            let mut wait =
+                Wait::new(connection, Operation::Close, connection.options().close_timeout, connection.signals().cancels(Operation::Close));
             flush(connection, &mut wait, sent).map_err(|error| not_closed(connection, error))?;
             if connection.is_closed() && connection.role() == Role::Server {
                 connection.end_sending_when_flushed();
@@ -47,7 +48,8 @@ fn not_closed(connection: &Connection, error: Error) -> Error {
 
 fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
     let _closer = connection.enter_close();
-    let mut wait = Wait::new(connection, Operation::Close, connection.options().close_timeout);
+    let mut wait =
+        Wait::new(connection, Operation::Close, connection.options().close_timeout, connection.signals().cancels(Operation::Close));
     let sent = connection.send_close(frame)?;
     flush(connection, &mut wait, sent)?;
     let mut claim = claim(connection, &mut wait)?;

@@ -17,48 +17,74 @@ pub use stop::{Stay, StopSign, Task};
 use std::sync::Arc;
 
 use super::caretaker;
-use crate::connection::{Beginning, Connection, Frame, MessageStep, Operation, Outgoing, Progress, ReceiveClaim, Received, Step, Turn};
+use crate::connection::{
+    AtOnce, Beginning, Begun, Connection, Frame, MessageStep, Operation, Outgoing, Progress, ReceiveClaim, Received, Step, Turn,
+};
 use crate::error::{Error, Result, Status};
 use crate::protocol::MessageKind;
-use crate::transport::Interest;
+use crate::transport::{Interest, Patience};
 use wait::Wait;
 
 /// Receives a piece into `room`, which must not be empty. WinHttpWebSocketReceive.
 #[inline]
 pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
-    match connection.receive_buffered(room) {
-        Some(piece) => Ok(Received::Piece(piece)),
-        None => receive_from_socket(connection, room),
+    // Before the claim: a cancel that finds the half claimed must not be one that this call never heard of.
+    let cancels = connection.signals().cancels(Operation::Receive);
+    match connection.begin_receive(room)? {
+        Begun::Piece(piece) => Ok(Received::Piece(piece)),
+        Begun::Claim(claim) => receive_from_socket(connection, claim, room, cancels),
     }
 }
 
-fn receive_from_socket(connection: &Connection, room: &mut [u8]) -> Result<Received> {
-    // Before the claim: a cancel that finds the half claimed must not be one that this call never heard of.
-    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
-    let mut claim = connection.claim_receive()?;
+#[inline]
+fn receive_from_socket(connection: &Connection, mut claim: ReceiveClaim<'_>, room: &mut [u8], cancels: u32) -> Result<Received> {
     claim.half().begin_piece()?;
-    loop {
-        match claim.half().step(connection, room, wait.patience()) {
-            Ok(Step::Received(received)) => return delivered(connection, received == Received::Close).map(|()| received),
-            Ok(Step::Nothing) => {
-                if let Err(reason) = wait.look() {
-                    return Err(end_receive(connection, claim, reason));
-                }
+    if connection.receive_timeout().is_none() {
+        // Most receives end here: no clock, no wait but that of the system call.
+        match claim.half().step(connection, room, Patience::Slice) {
+            Ok(Step::Received(received)) => {
+                claim.give_back();
+                return delivered(connection, received == Received::Close).map(|()| received);
             }
-            Ok(Step::Blocked { interrupted }) => {
-                if let Err(reason) = wait.for_bytes(claim.half(), interrupted) {
-                    return Err(end_receive(connection, claim, reason));
-                }
-            }
+            Ok(step) => return receive_patiently(connection, claim, room, cancels, step),
             Err(error) => return Err(end_receive(connection, claim, error)),
         }
+    }
+    receive_patiently(connection, claim, room, cancels, Step::Nothing)
+}
+
+/// What a receive does that has not ended at once: after this `step` it looks at the time, and goes on.
+#[inline(never)]
+fn receive_patiently(
+    connection: &Connection,
+    mut claim: ReceiveClaim<'_>,
+    room: &mut [u8],
+    cancels: u32,
+    mut step: Step,
+) -> Result<Received> {
+    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout(), cancels);
+    loop {
+        let looked = match step {
+            Step::Received(received) => return delivered(connection, received == Received::Close).map(|()| received),
+            Step::Nothing => wait.look(),
+            Step::Blocked { interrupted } => wait.for_bytes(claim.half(), interrupted),
+        };
+        if let Err(reason) = looked {
+            return Err(end_receive(connection, claim, reason));
+        }
+        step = match claim.half().step(connection, room, wait.patience()) {
+            Ok(step) => step,
+            Err(error) => return Err(end_receive(connection, claim, error)),
+        };
     }
 }
 
 /// A receive has something for the program. If `ws_close` has begun meanwhile, it is discarded like all that comes after that.
-#[inline]
+#[inline(always)]
 fn delivered(connection: &Connection, is_close: bool) -> Result<()> {
-    if let Some(reason) = wait::stopped(connection, Operation::Receive) {
+    if connection.signals().is_stopped()
+        && let Some(reason) = wait::stopped(connection, Operation::Receive)
+    {
         return Err(reason);
     }
     if is_close {
@@ -78,8 +104,9 @@ pub enum WholeMessage {
 
 /// Receives a whole message. A wait that ends in its middle loses nothing: the next call goes on.
 pub fn receive_message(connection: &Connection) -> Result<WholeMessage> {
-    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout());
+    let cancels = connection.signals().cancels(Operation::Receive);
     let mut claim = connection.claim_receive()?;
+    let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout(), cancels);
     loop {
         match claim.half().step_message(connection, wait.patience()) {
             Ok(MessageStep::Message(kind)) => {
@@ -129,32 +156,42 @@ fn end_receive(connection: &Connection, mut claim: ReceiveClaim<'_>, error: Erro
 }
 
 /// Sends one frame. WinHttpWebSocketSend.
+#[inline]
 pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payload: &[u8]) -> Result<()> {
-    send_parts(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] })
+    let cancels = connection.signals().cancels(Operation::Send);
+    if ends_message && connection.send_timeout().is_none() {
+        match connection.send_at_once(kind, payload) {
+            Ok(AtOnce::Done) => return Ok(()),
+            Ok(AtOnce::NotUsual) => {}
+            Ok(AtOnce::Begun(turn, beginning, sent)) => return send_begun(connection, turn, &beginning, payload, sent, cancels),
+            Err(error) => return Err(not_sent(connection, error)),
+        }
+    }
+    send_patiently(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] }, cancels)
 }
 
 /// Sends one frame that lies in several places.
 pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> {
-    let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout());
-    let mut turn = loop {
+    send_patiently(connection, message, connection.signals().cancels(Operation::Send))
+}
+
+#[cold]
+fn send_begun(connection: &Connection, turn: Turn<'_>, beginning: &Beginning, payload: &[u8], sent: usize, cancels: u32) -> Result<()> {
+    let wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
+    send_rest(connection, turn, Frame::new(beginning, &[payload], sent, connection.chunk_size())?, beginning, wait)
+}
+
+#[inline(never)]
+fn send_patiently(connection: &Connection, message: Outgoing<'_>, cancels: u32) -> Result<()> {
+    let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
+    let turn = loop {
         match connection.try_turn_for_data().map_err(|error| not_sent(connection, error))? {
             Some(turn) => break turn,
             None => wait.for_turn()?,
         }
     };
     let beginning = turn.begin(&message)?;
-    let sent = match message.parts {
-        [payload] => match turn.write_at_once(&beginning, payload, wait.patience()) {
-            Ok(sent) => sent,
-            Err(error) => return Err(not_sent(connection, error)),
-        },
-        _ => 0,
-    };
-    if sent < beginning.wire_length() {
-        return send_rest(connection, turn, Frame::new(&beginning, message.parts, sent)?, &beginning, wait);
-    }
-    turn.end(&beginning);
-    Ok(())
+    send_rest(connection, turn, Frame::new(&beginning, message.parts, 0, connection.chunk_size())?, &beginning, wait)
 }
 
 /// The frame is large, or the socket did not take all of it.
@@ -172,7 +209,7 @@ fn send_rest(connection: &Connection, mut turn: Turn<'_>, mut frame: Frame<'_>, 
         }
     }
     drop(frame);
-    turn.end(beginning);
+    turn.end(beginning.wire_length(), beginning.ends_message());
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Body, Limits, ResponseHead};
 use crate::options::Options;
+use crate::process;
 use crate::process::Process;
 use crate::protocol::Url;
 use crate::transport::dial::{self, Attempt};
@@ -153,14 +154,13 @@ fn look_up(opening: Opening<'_>, whole: Deadline) -> Result<Found> {
     let bell = Wake::of_this_thread().map_err(|error| Error::from_io(Status::Internal, "no descriptor to be woken by", &error))?;
     let theirs = Arc::clone(&result);
     let look_up = LookUp::begin();
-    std::thread::Builder::new()
-        .name("ws101-resolve".to_owned())
-        .spawn(move || {
-            let found = dial::resolve(&host, port);
-            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-            bell.ring();
-            drop(look_up);
-        })
+    let body = move || {
+        let found = dial::resolve(&host, port);
+        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        bell.ring();
+        drop(look_up);
+    };
+    process::without_signals(|| std::thread::Builder::new().name("ws101-resolve".to_owned()).spawn(body))
         .map_err(|error| Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error))?;
     let taken: Mutex<Option<Found>> = Mutex::default();
     sleep(opening.stay, &[whole, own], opening.options.interruptible, |wake, timeout| {

@@ -28,8 +28,8 @@ pub(super) struct Wait<'c> {
 }
 
 impl<'c> Wait<'c> {
-    #[inline]
-    pub(super) fn new(connection: &'c Connection, operation: Operation, timeout: Option<Duration>) -> Wait<'c> {
+    /// `cancels`: how many there had been when the call began.
+    pub(super) fn new(connection: &'c Connection, operation: Operation, timeout: Option<Duration>, cancels: u32) -> Wait<'c> {
         let (now, deadline) = match timeout {
             None => (Duration::ZERO, None),
             Some(timeout) => {
@@ -37,7 +37,7 @@ impl<'c> Wait<'c> {
                 (now, Some(now + timeout))
             }
         };
-        Wait { connection, operation, timeout, deadline, now, cancels: connection.signals().cancels(operation) }
+        Wait { connection, operation, timeout, deadline, now, cancels }
     }
 
     /// Whether the next system call may wait for a slice.

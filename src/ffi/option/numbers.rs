@@ -20,9 +20,9 @@ pub enum ws_option_numbers {
     WS_OPTION_KEEPALIVE_INTERVAL = 116,
     /// u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener.
     WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
-    /// u32, bytes, 1024-16777216. Gathered for a write. Default 32768. Session, request, listener.
+    /// u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener.
     WS_OPTION_SEND_BUFFER_SIZE = 123,
-    /// u32, ms. From the first byte to the end of the head. Default 30000. Session, request, listener.
+    /// u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener.
     WS_OPTION_HANDSHAKE_TIMEOUT = 13000,
     /// u32, ms. One call of ws_send. Default 0. All.
     WS_OPTION_SEND_TIMEOUT = 13001,
@@ -40,9 +40,9 @@ pub enum ws_option_numbers {
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
     /// u64, bytes, query. What waits to be sent: the rest of a frame whose send has ended early. Websocket.
     WS_OPTION_BUFFERED_AMOUNT = 13014,
-    /// u32, 0 = no limit. Connections that a listener has at once. Default 0. Session, listener.
+    /// u32, 0 = no limit. Websockets of a listener whose handles are open; upgrades above that are answered 503. Default 0. Session, listener.
     WS_OPTION_MAX_CONNECTIONS = 13015,
-    /// u32, 0 = no limit. Handshakes that a listener has under way. Default 0. Session, listener.
+    /// u32, 0 = no limit. Accepted requests that are not answered; ws_accept waits above that. Default 0. Session, listener.
     WS_OPTION_MAX_HANDSHAKES = 13016,
     /// u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All.
     WS_OPTION_MANUAL_CLOSE = 13020,
