@@ -19,10 +19,12 @@ type Model = fn();
 /// Each by its name.
 pub const ALL: &[(&str, Model)] = &[
     ("a_pong_is_not_lost_behind_a_frame_that_ends", a_pong_is_not_lost_behind_a_frame_that_ends),
+    ("a_pong_is_not_lost_behind_a_turn_that_settles", a_pong_is_not_lost_behind_a_turn_that_settles),
     ("a_pong_waits_for_a_frame_that_is_stuck", a_pong_waits_for_a_frame_that_is_stuck),
     ("frames_of_two_senders_do_not_mix", frames_of_two_senders_do_not_mix),
     ("a_receive_ends_when_the_connection_is_closed", a_receive_ends_when_the_connection_is_closed),
     ("a_receive_ends_when_the_handle_is_closed", a_receive_ends_when_the_handle_is_closed),
+    ("a_close_ends_when_the_handle_is_closed", a_close_ends_when_the_handle_is_closed),
     ("a_send_that_waits_for_its_turn_ends_when_the_handle_is_closed", a_send_that_waits_for_its_turn_ends_when_the_handle_is_closed),
     ("a_cancel_that_found_a_receive_ends_it", a_cancel_that_found_a_receive_ends_it),
     ("a_cancel_that_found_a_send_ends_it", a_cancel_that_found_a_send_ends_it),
@@ -112,6 +114,20 @@ fn a_pong_is_not_lost_behind_a_frame_that_ends() {
     assert_eq!(sent(&connection), [(DATA_FRAME, b"data".to_vec()), (PONG_FRAME, b"hi".to_vec())]);
 }
 
+fn a_pong_is_not_lost_behind_a_turn_that_settles() {
+    let connection = server(100);
+    connection.stream().peer_sends(PING);
+    let sender = spawn(&connection, |connection| {
+        if let Ok(Some(turn)) = connection.try_turn_for_data() {
+            turn.settle();
+        }
+    });
+    step(&connection);
+    sender.join().unwrap();
+    assert!(connection.is_flushed());
+    assert_eq!(sent(&connection), [(PONG_FRAME, b"hi".to_vec())]);
+}
+
 fn a_pong_waits_for_a_frame_that_is_stuck() {
     let connection = server(3);
     connection.stream().peer_sends(PING);
@@ -159,6 +175,14 @@ fn a_receive_ends_when_the_handle_is_closed() {
     let receiver = spawn(&connection, receive);
     connection.drop_connection();
     assert_eq!(receiver.join().unwrap(), Err(Status::Cancelled));
+}
+
+fn a_close_ends_when_the_handle_is_closed() {
+    let connection = server(3);
+    let closer =
+        spawn(&connection, |connection| blocking::close(connection, CloseFrame::of(CloseStatus::NORMAL)).map_err(|error| error.status()));
+    connection.drop_connection();
+    assert_eq!(closer.join().unwrap(), Err(Status::Cancelled));
 }
 
 fn a_send_that_waits_for_its_turn_ends_when_the_handle_is_closed() {

@@ -28,12 +28,14 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
   return system_resolver(node, service, hints, result);
 }
 
-static inline void release_resolver(void) {
+static inline void set_resolver(bool is_stuck) {
   (void)pthread_mutex_lock(&resolver_lock);
-  resolver_is_stuck = false;
+  resolver_is_stuck = is_stuck;
   (void)pthread_cond_broadcast(&resolver_released);
   (void)pthread_mutex_unlock(&resolver_lock);
 }
+
+static inline void release_resolver(void) { set_resolver(false); }
 
 /* ---- a client's handshake ---------------------------------------------------------------------------------------------------------- */
 

@@ -70,7 +70,7 @@ static void a_handle_may_be_closed_at_any_moment(size_t row) {
   for (uint32_t turn = 0; turn < 24; turn++) {
     stall stall;
     const struct timespec moment = {0, (long)(turn * turn) * 20000};
-    resolver_is_stuck = true;
+    set_resolver(true);
     REQUIRE(stall_open(&stall, stage, 0));
     REQUIRE(stall_begin(&stall));
     (void)nanosleep(&moment, NULL);

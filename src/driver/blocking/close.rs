@@ -23,7 +23,7 @@ pub fn shutdown(connection: &Connection, frame: CloseFrame) -> Result<()> {
             let _closer = connection.enter_close();
             let mut wait =
                 Wait::new(connection, Operation::Close, connection.options().close_timeout, connection.signals().cancels(Operation::Close));
-            flush(connection, &mut wait, sent)?;
+            flush(connection, &mut wait, sent).map_err(|error| not_closed(connection, error))?;
             if connection.is_closed() && connection.role() == Role::Server {
                 connection.end_sending_when_flushed();
             }
@@ -36,8 +36,14 @@ pub fn shutdown(connection: &Connection, frame: CloseFrame) -> Result<()> {
 pub fn close(connection: &Connection, frame: CloseFrame) -> Result<()> {
     match connection.begin_close() {
         Some(result) => result,
-        None => connection.end_close(exchange(connection, frame)),
+        None => connection.end_close(exchange(connection, frame).map_err(|error| not_closed(connection, error))),
     }
+}
+
+/// Why a close has failed: if the handle was closed meanwhile, that explains the rest.
+#[cold]
+fn not_closed(connection: &Connection, error: Error) -> Error {
+    super::wait::stopped(connection, Operation::Close).unwrap_or(error)
 }
 
 fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
@@ -54,7 +60,7 @@ fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
             Ok(Step::Blocked { interrupted }) => wait.for_bytes(claim.half(), interrupted)?,
             Err(error) => {
                 connection.fail(&error);
-                return Err(super::wait::stopped(connection, Operation::Close).unwrap_or(error));
+                return Err(error);
             }
         }
     }
