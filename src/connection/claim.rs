@@ -93,17 +93,18 @@ impl Connection {
             drop(slot);
             return self.claim_receive().map(Begun::Claim);
         }
-        let Some(mut half) = slot.half.take() else {
+        if let Some(half) = &mut slot.half
+            && let Some(piece) = half.take_buffered(room)
+        {
+            slot.claims = slot.claims.wrapping_add(1);
+            return Ok(Begun::Piece(piece));
+        }
+        let Some(half) = slot.half.take() else {
             drop(slot);
             return self.claim_receive().map(Begun::Claim);
         };
         slot.claims = slot.claims.wrapping_add(1);
         slot.holder = Holder::User;
-        let piece = half.take_buffered(room);
-        if let Some(piece) = piece {
-            slot.half = Some(half);
-            return Ok(Begun::Piece(piece));
-        }
         drop(slot);
         Ok(Begun::Claim(ReceiveClaim { connection: self, half: Some(half) }))
     }

@@ -46,7 +46,7 @@ fn draw(masks: &mut Option<Box<Masks>>) -> MaskingKey {
             masks.insert(Box::new(Masks { keys: [[0; 4]; 64], used: 0, process, random }))
         }
     };
-    masks.keys.iter_mut().for_each(|key| masks.random.fill_bytes(key));
+    masks.random.fill_bytes(masks.keys.as_flattened_mut());
     masks.used = 1;
     masks.keys[0]
 }

@@ -146,7 +146,7 @@ impl Decoder {
 
     /// The usual case in a few instructions: a message of one frame, all of which lies at the beginning of `input` and fits into `room`. Uses it
     /// and returns how many bytes that were, or changes nothing; [`Decoder::feed`] says the same of it, and what is wrong if something is.
-    #[inline]
+    #[inline(always)]
     pub fn whole_message(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, Piece)> {
         let &[first, second, ref rest @ ..] = input else { return None };
         let kind = match first {
