@@ -250,7 +250,7 @@ def report(arguments, clients, tables):
     missing = [CLIENTS[client] for client in CLIENTS if client not in clients]
     lines = [
         "# What a message costs", "",
-        f"Made by `scripts/bench` on {datetime.date.today().isoformat()}: {machine()}. ws101 {version} (commit {commit}), shared library as it ships;",
+        f"Made by `scripts/bench{' --quick --write' if arguments.quick else ''}` on {datetime.date.today().isoformat()}: {machine()}. ws101 {version} (commit {commit}), shared library as it ships;",
         f"{versions(clients)}." + (f" Not measured: {', '.join(missing)}." if missing else ""), "",
         "Every client talks to the same peer over the loopback, without TLS and compression; the last message of a run is compared. What each client",
         "does is in [README.md](README.md).", "",
@@ -300,6 +300,7 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--clients")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
@@ -320,7 +321,7 @@ def main():
         if with_idle:
             tables["idle"] = idle_table(measure_idle(runner, clients), clients)
     print("\n\n".join(tables.values()))
-    if not arguments.quick and not arguments.names and complain.count == 0:
+    if (arguments.write or not arguments.quick) and not arguments.names and complain.count == 0:
         RESULTS.write_text(report(arguments, clients, tables))
         print(f"\nwritten to {RESULTS.relative_to(TOP)}")
     sys.exit(complain.count != 0)
