@@ -27,6 +27,7 @@ struct stall {
   const stage *stage;
   pthread_t thread;
   ws_status status;
+  int has_ended;                 /* atomic: the call has returned */
   double begun_ms, took_ms;      /* begun: when the limit began to run, if that was before the call */
 };
 
@@ -46,6 +47,7 @@ static inline void *stall_run(void *argument) {
   double begin = stall->begun_ms > 0 ? stall->begun_ms : stall_now_ms();
   stall->status = stall->stage->call(stall);
   stall->took_ms = stall_now_ms() - begin;
+  __atomic_store_n(&stall->has_ended, 1, __ATOMIC_SEQ_CST);
   return NULL;
 }
 

@@ -126,9 +126,13 @@ static void a_signal_ends_a_wait_if_the_program_asks_for_it(size_t row) {
   begun_ms = stall_now_ms();
   REQUIRE(stall_begin(&stall));
   stall_sleep_ms(60);
-  (void)pthread_kill(stall.thread, SIGUSR1);
+  /* A signal that comes while the thread is awake, to answer a ping for example, interrupts no wait: the next one does. */
+  for (int i = 0; i < 100 && !__atomic_load_n(&stall.has_ended, __ATOMIC_SEQ_CST); i++) {
+    (void)pthread_kill(stall.thread, SIGUSR1);
+    stall_sleep_ms(5);
+  }
   stall_end(&stall);
-  CHECK_NUMBER(1, signals_taken);
+  CHECK(signals_taken > 0);
   CHECK_STATUS(WS_ERROR_INTERRUPTED, stall.status);
   CHECK(stall_now_ms() - begun_ms < STALL_SLACK_MS);
   if (stages[row].goes_on != NULL) CHECK(stages[row].goes_on(&stall));
