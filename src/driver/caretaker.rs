@@ -71,11 +71,6 @@ pub fn end(timeout: Duration) -> bool {
     !waited.timed_out()
 }
 
-/// Whether this is the caretaker's thread.
-pub fn is_running() -> bool {
-    office().has_thread()
-}
-
 impl Office {
     /// A thread that was there before a fork is not here.
     fn has_thread(&self) -> bool {

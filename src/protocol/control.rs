@@ -67,11 +67,6 @@ impl Controls {
         self.pong.is_none() && self.ping.is_none() && self.close.is_none()
     }
 
-    /// Whether a close frame waits.
-    pub fn has_close(&self) -> bool {
-        self.close.is_some()
-    }
-
     /// Takes the next frame. `masking_key` is asked for a key once, and only for a frame; a server gives none.
     pub fn take(&mut self, masking_key: impl FnOnce() -> Option<MaskingKey>) -> Option<ControlFrame> {
         if let Some(payload) = self.pong.take() {
