@@ -49,17 +49,15 @@ static void leave(struct member *member)
     announce(member, " left", "", 0);
 }
 
-/* Takes whole messages for as long as there are any. Begins with one, or with none: WS_PENDING. */
-static void listen_to(struct member *member, ws_status status, ws_buffer_type type, const void *text, size_t length)
+/* Whole messages come without being asked for: WS_OPTION_WHOLE_MESSAGES. */
+static void hear(struct member *member, const ws_event *event)
 {
-    if (status == WS_PENDING) status = ws_receive_message(member->websocket, &text, &length, &type);
-    while (status == WS_OK && type != WS_CLOSE_FRAME) {
-        if (type == WS_UTF8_MESSAGE) announce(member, ": ", text, length);
-        status = ws_receive_message(member->websocket, &text, &length, &type);
+    if (event->status == WS_OK && event->buffer_type == WS_UTF8_MESSAGE) {
+        announce(member, ": ", event->data, event->length);
+    } else if (event->status != WS_OK || event->buffer_type == WS_CLOSE_FRAME) {
+        leave(member);
+        if (event->status != WS_OK || ws_close(member->websocket, WS_CLOSE_NORMAL, NULL, 0) != WS_PENDING) ws_close_handle(member->websocket);
     }
-    if (status == WS_PENDING) return;
-    leave(member);
-    if (status != WS_OK || ws_close(member->websocket, WS_CLOSE_NORMAL, NULL, 0) != WS_PENDING) ws_close_handle(member->websocket);
 }
 
 static void enter(ws_handle websocket)
@@ -74,7 +72,6 @@ static void enter(ws_handle websocket)
     *member = (struct member){.websocket = websocket, .number = ++last_number, .present = true, .previous = room.previous, .next = &room};
     member->previous->next = member->next->previous = member;
     announce(member, " came", "", 0);
-    listen_to(member, WS_PENDING, 0, NULL, 0);
 }
 
 /* A browser's address bar, or its script. Returns whether an event will follow. */
@@ -116,7 +113,7 @@ static void on_event(const ws_event *event, void *unused)
         if (event->status == WS_OK) enter(event->child);
         ws_close_handle(event->handle); /* the request: the websocket lives on without it */
         break;
-    case WS_EVENT_RECEIVED: listen_to(member, event->status, event->buffer_type, event->data, event->length); break;
+    case WS_EVENT_RECEIVED: hear(member, event); break;
     case WS_EVENT_RESPONDED:
     case WS_EVENT_CLOSE_COMPLETE: ws_close_handle(event->handle); break;
     case WS_EVENT_HANDLE_CLOSED: /* the last of this handle */
@@ -143,11 +140,13 @@ static void *wait_for_a_signal(void *unused)
 static ws_status prepare(void)
 {
     const uint64_t longest = LONGEST_MESSAGE, queue_limit = QUEUE_LIMIT;
+    const uint32_t yes = 1;
     ws_status status = ws_loop_create(0, &loop);
     if (status == WS_OK) status = ws_set_callback(loop, on_event, NULL);
     if (status == WS_OK) status = ws_open("chat_server", WS_FLAG_ASYNC, &session);
     if (status == WS_OK) status = ws_set_option(session, WS_OPTION_LOOP, &loop, sizeof loop);
     if (status == WS_OK) status = ws_set_callback(session, on_event, NULL);
+    if (status == WS_OK) status = ws_set_option(session, WS_OPTION_WHOLE_MESSAGES, &yes, sizeof yes);
     if (status == WS_OK) status = ws_set_option(session, WS_OPTION_MAX_MESSAGE, &longest, sizeof longest);
     return status == WS_OK ? ws_set_option(session, WS_OPTION_SEND_QUEUE_LIMIT, &queue_limit, sizeof queue_limit) : status;
 }

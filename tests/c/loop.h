@@ -92,13 +92,18 @@ static inline void loop_record(const ws_event *event) {
 }
 
 static inline void loop_hear(const ws_event *event) {
+  loop_reaction react;
   loop_look_at(event);
   (void)pthread_mutex_lock(&hearing.mutex);
   loop_record(event);
   (void)pthread_cond_broadcast(&hearing.changed);
   (void)pthread_mutex_unlock(&hearing.mutex);
-  if (hearing.react != NULL) hearing.react(event);
+  react = __atomic_load_n(&hearing.react, __ATOMIC_SEQ_CST);
+  if (react != NULL) react(event);
 }
+
+/* What is done from now on when an event comes; NULL = nothing. */
+static inline void loop_react(loop_reaction react) { __atomic_store_n(&hearing.react, react, __ATOMIC_SEQ_CST); }
 
 static inline void loop_busy(const ws_event *event, bool begins) {
   ws_handle from = begins ? WS_NO_HANDLE : event->handle;

@@ -220,7 +220,7 @@ static void a_run_is_stopped_and_goes_on(void) {
   CHECK_STATUS(WS_OK, ws_loop_stop(loop));
   CHECK_STATUS(WS_OK, ws_loop_run(loop));
   stopped = loop;
-  hearing.react = stop_from_inside;
+  loop_react(stop_from_inside);
   REQUIRE(begin(&waiting, loop, true));
   CHECK_STATUS(WS_OK, ws_loop_wake(loop));
   CHECK_STATUS(WS_OK, end(&waiting));
@@ -241,7 +241,7 @@ static void a_callback_cannot_drive_its_loop(void) {
   loop loop;
   REQUIRE(loop_open(&loop, BY_RUN));
   driven = loop.handle;
-  hearing.react = drive_from_inside;
+  loop_react(drive_from_inside);
   CHECK_STATUS(WS_OK, ws_loop_wake(loop.handle));
   CHECK(HEARS(&loop, loop.handle, WS_EVENT_WOKEN, WS_OK) != NULL);
   loop_close(&loop);
@@ -255,7 +255,7 @@ static void a_loop_is_closed_in_its_own_callback(void) {
   waiting waiting;
   REQUIRE_STATUS(WS_OK, ws_loop_create(0, &driven));
   REQUIRE_STATUS(WS_OK, ws_set_callback(driven, loop_callback, NULL));
-  hearing.react = close_from_inside;
+  loop_react(close_from_inside);
   REQUIRE(begin(&waiting, driven, true));
   CHECK_STATUS(WS_OK, ws_loop_wake(driven));
   CHECK_STATUS(WS_ERROR_CANCELLED, end(&waiting));

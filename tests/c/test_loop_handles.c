@@ -66,7 +66,7 @@ static void a_handle_is_closed_in_its_own_callback(size_t row) {
   pair pair;
   REQUIRE(loop_pair(&loop, &pair, way->delivery, way->role));
   first = pair.websocket;
-  hearing.react = close_own;
+  loop_react(close_own);
   REQUIRE(POSTS(pair.websocket, room, sizeof room));
   REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_TEXT, "x", 1));
   CHECK(HEARS(&loop, pair.websocket, WS_EVENT_RECEIVED, WS_OK) != NULL);
@@ -97,7 +97,7 @@ static void the_last_event_finds_the_handle_stale(size_t row) {
   REQUIRE(loop_pair(&loop, &pair, way->delivery, way->role));
   CHECK_STATUS(WS_OK, ws_set_option(pair.websocket, WS_OPTION_CONTEXT, &context, sizeof context));
   first = pair.websocket;
-  hearing.react = use_stale;
+  loop_react(use_stale);
   CHECK_STATUS(WS_OK, ws_close_handle(first));
   REQUIRE((heard = HEARS(&loop, first, WS_EVENT_HANDLE_CLOSED, WS_OK)) != NULL);
   CHECK(heard->event.context == context);
@@ -123,7 +123,7 @@ static void a_handle_is_closed_in_anothers_callback(size_t row) {
   REQUIRE(loop_pair(&loop, &pairs[0], way->delivery, way->role));
   REQUIRE(loop_upgrade(&loop, &pairs[1], way->role));
   first = pairs[0].websocket, second = pairs[1].websocket;
-  hearing.react = close_other;
+  loop_react(close_other);
   REQUIRE(POSTS(first, room, sizeof room));
   REQUIRE(POSTS(second, other_room, sizeof other_room));
   REQUIRE(pair_peer_sends(&pairs[0], PEER_FIN | PEER_TEXT, "x", 1) && pair_peer_sends(&pairs[1], PEER_FIN | PEER_TEXT, "x", 1));

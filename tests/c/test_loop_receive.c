@@ -284,14 +284,14 @@ static void views_show_every_byte(size_t row) {
   check_label("%s, %s", delivery_name(deliveries[row / 2]), pair_role_name(roles[row % 2]));
   REQUIRE(loop_pair(&loop, &pair, deliveries[row / 2], roles[row % 2]));
   viewed.websocket = pair.websocket;
-  hearing.react = view_all;
+  loop_react(view_all);
   REQUIRE(pthread_create(&thread, NULL, send_much, &pair) == 0);
   CHECK_STATUS(WS_OK, ws_loop_wake(loop.handle));
   for (uint64_t until = check_now_ms() + 10000; !viewed_all(2u << 20) && check_now_ms() < until;) loop_pass(&loop, 1);
   (void)pthread_join(thread, NULL);
   CHECK_NUMBER(2 << 20, (int64_t)viewed.bytes);
   CHECK(viewed.ended && !viewed.bad);
-  hearing.react = NULL;
+  loop_react(NULL);
   loop_pair_close(&loop, &pair);
 }
 

@@ -80,14 +80,14 @@ static void what_a_callback_sends_keeps_its_order(size_t row) {
   REQUIRE(loop_pair(&loop, &pair, way->delivery, way->role));
   reacting = pair.websocket;
   REQUIRE(POSTS(pair.websocket, room, sizeof room));
-  hearing.react = answer_in_parts;
+  loop_react(answer_in_parts);
   for (int i = 0; i < 5; i++) {
     REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_TEXT, "go", 2));
     for (char letter = 'a'; letter <= 'j'; letter++) REQUIRE(LOOP_PEER_GETS(&loop, &pair, PEER_FIN | PEER_TEXT, &letter, 1));
     REQUIRE(LOOP_PEER_GETS(&loop, &pair, PEER_FIN | PEER_BINARY, chunk, 40000));
     REQUIRE(LOOP_PEER_GETS(&loop, &pair, PEER_FIN | PEER_TEXT, "z", 1));
   }
-  hearing.react = NULL;
+  loop_react(NULL);
   loop_pair_close(&loop, &pair);
 }
 
