@@ -20,7 +20,7 @@ mod timers;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{Delivery, Event, EventKind, Notify, OpaqueCallback, OwnedEvent, Recipient};
@@ -62,7 +62,7 @@ enum Wish {
     /// A task ends.
     StopTask(Arc<TaskSign>, Error),
     /// A name was looked up for a task.
-    Found(Arc<TaskSign>, Result<Vec<SocketAddr>>),
+    Found(Arc<TaskSign>, io::Result<Vec<SocketAddr>>),
 }
 
 /// A task on its way to its loop.
@@ -97,7 +97,7 @@ pub struct Shared {
     corked: Mutex<Vec<Arc<Socket>>>,
     lent: Mutex<Lent>,
     /// The handle of the loop itself.
-    recipient: OnceLock<Arc<dyn Recipient>>,
+    recipient: Mutex<Option<Arc<dyn Recipient>>>,
     /// When a deadline is next, in milliseconds of the clock; for those who sleep elsewhere.
     next_deadline: Mutex<Option<Duration>>,
 }
@@ -197,14 +197,14 @@ impl Shared {
             may_start_threads,
             corked: Mutex::default(),
             lent: Mutex::default(),
-            recipient: OnceLock::new(),
+            recipient: Mutex::new(None),
             next_deadline: Mutex::new(None),
         }))
     }
 
     /// The loop's own handle, for its own events.
     pub fn set_recipient(&self, recipient: Arc<dyn Recipient>) {
-        let _first = self.recipient.set(recipient);
+        *lock(&self.recipient) = Some(recipient);
     }
 
     /// Whether the calling thread drives the loop, or was the last to.
@@ -227,6 +227,16 @@ impl Shared {
         if self.inbox.put(wish, self.is_driver()) {
             self.ring();
         }
+        if self.is_closed() {
+            self.forget_wishes();
+        }
+    }
+
+    /// Nobody fulfils them any more, and they hold on to what they are about.
+    fn forget_wishes(&self) {
+        let mut wishes = Vec::new();
+        self.inbox.take(&mut wishes);
+        drop(wishes);
     }
 
     fn ring(&self) {
@@ -289,7 +299,10 @@ impl Shared {
         self.ring();
         // If nobody drives it, everything on it ends here; else the driver sees to that.
         let core = lock(&self.core).take();
-        drop(core);
+        let recipient = lock(&self.recipient).take();
+        let corked = std::mem::take(&mut *lock(&self.corked));
+        drop((core, recipient, corked));
+        self.forget_wishes();
     }
 
     /// Readable when there is something to do.
@@ -371,6 +384,7 @@ impl Drop for Driving<'_> {
         *lock(&self.shared.next_deadline) = core.next_deadline();
         if self.shared.is_closed() {
             drop(core);
+            self.shared.forget_wishes();
         } else {
             *lock(&self.shared.core) = Some(core);
             // Closed in between: whoever closed it found no core to end.

@@ -3,7 +3,6 @@
 //! A session that was given no loop gets its own, each with a thread, made when the first handle needs one and ended with the last. Out of scope:
 //! what happens on them.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use super::event::Delivery;
 use super::task::TaskSign;
 use super::{Member, Shared, Wish};
-use crate::error::{Error, Phase, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::process::{self, Process};
 use crate::transport::dial;
 
@@ -152,13 +151,13 @@ pub fn end_threads(timeout: Duration) -> bool {
 /// Looks a name up for a task, on a thread of its own where that is allowed: the system's resolver cannot be stopped.
 pub(super) fn look_up(of: &Arc<Shared>, sign: Arc<TaskSign>, host: String, port: u16) {
     if !of.may_start_threads {
-        let found = resolve(&host, port);
+        let found = dial::resolve(&host, port);
         return of.wish(Wish::Found(sign, found));
     }
     let (theirs, for_failure) = (Arc::clone(of), Arc::clone(&sign));
     running().look_ups += 1;
     let body = move || {
-        let found = resolve(&host, port);
+        let found = dial::resolve(&host, port);
         theirs.wish(Wish::Found(sign, found));
         drop(theirs);
         running().look_ups -= 1;
@@ -167,14 +166,6 @@ pub(super) fn look_up(of: &Arc<Shared>, sign: Arc<TaskSign>, host: String, port:
     let started = process::without_signals(|| thread::Builder::new().name("ws101-resolve".to_owned()).spawn(body));
     if let Err(error) = started {
         running().look_ups -= 1;
-        let error = Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error);
         of.wish(Wish::Found(for_failure, Err(error)));
     }
-}
-
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    let failed = |error: std::io::Error| {
-        Error::new(Status::NameNotResolved, format!("the name {host} could not be resolved: {error}")).in_phase(Phase::Resolve)
-    };
-    dial::resolve(host, port).map_err(failed)
 }
