@@ -25,7 +25,7 @@ mod policy;
 
 pub use doorway::Seat;
 use doorway::{Doorway, Handshaking};
-pub use on_loop::AdoptRequest;
+pub use on_loop::{AdoptRequest, AdoptSocket};
 use on_loop::{Hall, RequestOnLoop};
 use policy::{is_below, plain_headers, shown};
 

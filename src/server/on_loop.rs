@@ -187,6 +187,13 @@ impl Listener {
         Ok(Answer::Pending)
     }
 
+    /// Ends a drain that is under way; connections that were told to close are closing all the same. False if there is none.
+    pub fn cancel_drain(&self) -> bool {
+        let Some(hall) = &self.hall else { return false };
+        let drain = hall.waiting().drain.clone();
+        drain.is_some_and(|drain| drain.stop(hall.home.shared(), Error::new(Status::Cancelled, "the operation was cancelled")))
+    }
+
     /// Accepts nobody any more, closes every connection, each at its moment within `spread`, and cuts what is left after `deadline`.
     pub fn begin_drain(
         self: &Arc<Self>,

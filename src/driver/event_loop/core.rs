@@ -86,6 +86,7 @@ impl Core {
         shared.flush_corked();
         shared.batch.fetch_add(1, Ordering::Relaxed);
         lock(&shared.lent).reset();
+        lock(&shared.kept).clear();
         self.given.clear();
         self.messages.drain(..).for_each(OwnMessage::give_back);
     }

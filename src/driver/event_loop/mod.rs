@@ -17,6 +17,7 @@ mod task;
 mod threads;
 mod timers;
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -26,7 +27,7 @@ use std::time::Duration;
 pub use event::{Delivery, Event, EventKind, Notify, OpaqueCallback, OwnedEvent, Recipient};
 pub use socket::{Answer, Posted, Socket};
 pub use task::{Task, TaskSign, TaskStep, Told};
-pub use threads::{Loops, end_threads};
+pub use threads::{Loops, MOST_THREADS, end_threads};
 
 use self::core::Core;
 use crate::driver::clock;
@@ -96,6 +97,8 @@ pub struct Shared {
     may_start_threads: bool,
     corked: Mutex<Vec<Arc<Socket>>>,
     lent: Mutex<Lent>,
+    /// What the events of this batch point to besides.
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
     /// The handle of the loop itself.
     recipient: Mutex<Option<Arc<dyn Recipient>>>,
     /// When a deadline is next, in milliseconds of the clock; for those who sleep elsewhere.
@@ -197,6 +200,7 @@ impl Shared {
             may_start_threads,
             corked: Mutex::default(),
             lent: Mutex::default(),
+            kept: Mutex::default(),
             recipient: Mutex::new(None),
             next_deadline: Mutex::new(None),
         }))
@@ -279,6 +283,11 @@ impl Shared {
                 socket.after_flush();
             }
         }
+    }
+
+    /// Keeps something that the events of this batch point to.
+    pub fn keep(&self, kept: Box<dyn Any + Send>) {
+        lock(&self.kept).push(kept);
     }
 
     /// Wakes the driving call with an event of the loop itself.
