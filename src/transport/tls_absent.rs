@@ -35,6 +35,8 @@ pub struct Security {
     pub cipher: String,
     /// Never anything.
     pub certificate: Vec<u8>,
+    /// Never.
+    pub is_resumed: bool,
 }
 
 /// Answers 50.

@@ -211,15 +211,10 @@ impl Records {
         self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
     }
 
-    /// The first error is the one that is kept; the alert that goes with it is left in `outgoing`.
+    /// The first error is the one that is kept. rustls is not asked again: it would count on the bytes that are forgotten here.
     fn fail(&mut self, error: Error) {
-        if self.failure.is_none() {
-            self.failure = Some(error);
-            self.incoming = Vec::new();
-            let mut delivery = Delivery { first: &mut [], second: &mut [], delivered: 0, rest: Vec::new() };
-            // Nothing is taken in any more: rustls only gets the chance to say what it has to.
-            let _ = self.run(&mut [], &mut delivery, &mut |_, _| {});
-        }
+        self.failure.get_or_insert(error);
+        self.incoming = Vec::new();
     }
 
     /// Goes on with what is there until there is nothing to do but to send, which `write` may do then.
@@ -235,9 +230,10 @@ impl Records {
         }
     }
 
-    /// Uses up `bytes`, as far as that is possible: how much of them.
+    /// Uses up `bytes`, as far as that is possible: how much of them. After an error the alert for it is in `outgoing`.
     fn run(&mut self, bytes: &mut [u8], delivery: &mut Delivery<'_>, write: Write<'_>) -> (usize, Result<(), Error>) {
         let mut used = 0;
+        let mut result = Ok(());
         loop {
             let rest = &mut bytes[used..];
             let (discard, next) = match &mut self.side {
@@ -250,10 +246,12 @@ impl Records {
             };
             used += discard;
             match next {
+                // Once more brings the alert that waits. Not oftener: rustls would read the bytes again that it has refused.
+                _ if result.is_err() => return (used, result),
                 Ok(Next::Again) => {}
                 Ok(Next::Ended) => self.has_ended = true,
-                Ok(Next::Blocked) => return (used, Ok(())),
-                Err(error) => return (used, Err(error)),
+                Ok(Next::Blocked) => return (used, result),
+                Err(error) => result = Err(error),
             }
         }
     }

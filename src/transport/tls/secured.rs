@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustls::{HandshakeKind, ProtocolVersion};
 use socket2::Socket;
 
 use super::reasons;
@@ -35,6 +36,8 @@ pub struct Security {
     pub cipher: String,
     /// Of the peer's own, DER; empty if it showed none.
     pub certificate: Vec<u8>,
+    /// Agreed on by a ticket of an earlier connection.
+    pub is_resumed: bool,
 }
 
 /// The encryption of one stream.
@@ -248,13 +251,14 @@ impl Secured {
         let records = lock(&self.records);
         let state = records.state();
         let version = match state.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "",
         };
         let cipher = state.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let certificate = state.peer_certificates().and_then(<[_]>::first).map(|certificate| certificate.to_vec()).unwrap_or_default();
-        Security { version: version.to_owned(), cipher: cipher.to_owned(), certificate }
+        let is_resumed = state.handshake_kind() == Some(HandshakeKind::Resumed);
+        Security { version: version.to_owned(), cipher: cipher.to_owned(), certificate, is_resumed }
     }
 
     /// Whether the handshake goes on.

@@ -98,6 +98,8 @@ impl Trust {
                         verify_server_name(&ParsedCertificate::try_from(certificate)?, name)
                     };
                 }
+                // Signed by another CA of the same name: one that was made anew, as a rule.
+                CertificateError::BadSignature => return Err(CertificateError::UnknownIssuer.into()),
                 _ => return Err(error),
             }
         }
@@ -121,7 +123,7 @@ impl Trust {
 /// Whether the verdict is about who issued the certificate: nobody known, or, as is common where people try things out, itself.
 fn is_about_issuer(reason: &CertificateError) -> bool {
     match reason {
-        CertificateError::UnknownIssuer => true,
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
         CertificateError::Other(other) => matches!(other.0.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity)),
         _ => false,
     }
