@@ -240,7 +240,9 @@ impl Connection {
     /// Whether there is nothing to look after any more.
     pub fn is_over(&self) -> bool {
         let outbox = self.outbox();
-        self.signals.is_dropped() || outbox.failure().is_some() || outbox.lifecycle.is_closed() && !outbox.has_work()
+        self.signals.is_dropped()
+            || outbox.failure().is_some()
+            || outbox.lifecycle.is_closed() && !outbox.has_work() && !self.stream.wants_write()
     }
 }
 
@@ -293,13 +295,13 @@ impl Connection {
     /// Whether something waits to be written that nobody is writing.
     pub fn wants_to_write(&self) -> bool {
         let outbox = self.outbox();
-        outbox.has_work() && outbox.is_turn_free()
+        (outbox.has_work() || self.stream.wants_write()) && outbox.is_turn_free()
     }
 
     /// Whether nothing waits to be written, and nobody is writing.
     pub fn is_flushed(&self) -> bool {
         let outbox = self.outbox();
-        !outbox.has_work() && outbox.is_turn_free()
+        !outbox.has_work() && !self.stream.wants_write() && outbox.is_turn_free()
     }
 }
 
@@ -363,7 +365,7 @@ impl Connection {
         let outbox = self.outbox();
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;
-        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>();
+        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>() + self.stream.memory();
         Statistics {
             received,
             sent: outbox.counted,

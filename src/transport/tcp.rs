@@ -93,15 +93,11 @@ impl Stream {
         self.encryption.as_ref().map_or(Ok(()), |secured| secured.flush(&self.socket, patience))
     }
 
-    /// Whether a receive has something to deliver though the socket may have nothing.
+    /// Whether a receive may have something to deliver though the socket never becomes readable again. `was_filled`: the last one took all that it
+    /// had room for, which says nothing where bytes are encrypted.
     #[inline]
-    pub fn has_buffered(&self) -> bool {
-        self.encryption.as_ref().is_some_and(|secured| secured.has_buffered())
-    }
-
-    /// Receives bytes as they come from the network, and throws them away; 0 = the end. Nothing can be received after that.
-    pub fn discard(&self, patience: Patience) -> io::Result<usize> {
-        wait::receive(self.socket.as_fd(), &mut [0; 4096], &mut [], patience)
+    pub fn may_have_more(&self, was_filled: bool) -> bool {
+        self.encryption.as_ref().map_or(was_filled, |secured| secured.may_have_more())
     }
 
     /// What is known of the encryption, if there is one.

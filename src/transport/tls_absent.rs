@@ -100,7 +100,7 @@ impl Secured {
         match self.0 {}
     }
 
-    pub fn has_buffered(&self) -> bool {
+    pub fn may_have_more(&self) -> bool {
         match self.0 {}
     }
 

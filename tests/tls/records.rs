@@ -69,7 +69,8 @@ fn feed(records: &mut Records, bytes: &[u8], size: usize) -> Vec<u8> {
 
 fn encrypt(records: &mut Records, pieces: &[&[u8]]) -> Vec<u8> {
     let mut room = Room::take();
-    records.encrypt(pieces, &mut room).unwrap();
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    assert_eq!(records.encrypt(pieces, 1 << 20, &mut room).unwrap(), length);
     let bytes = room.filled().to_vec();
     room.give_back();
     bytes
@@ -171,7 +172,7 @@ fn a_damaged_record_fails_the_connection_and_leaves_an_alert() {
         assert_eq!(server.failure(), Some(&rustls::Error::DecryptError));
         let alert = server.take_outgoing();
         assert!(!alert.is_empty());
-        assert!(server.encrypt(&[b"x"], &mut Room::take()).is_err());
+        assert!(server.encrypt(&[b"x"], 1, &mut Room::take()).is_err());
         assert_eq!(feed(&mut client, &alert, usize::MAX), b"");
         assert_eq!(client.failure(), Some(&rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac)));
     }

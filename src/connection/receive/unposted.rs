@@ -85,7 +85,7 @@ impl ReceiveHalf {
             room[..held].copy_from_slice(buffer.filled());
         }
         let received = connection.stream.receive(&mut room[held..], &mut [], Patience::None);
-        match self.count(received, room.len() - held) {
+        match self.count(connection, received, room.len() - held) {
             Ok(count) => Ok(Some(held + count)),
             Err(error) => {
                 if held > 0 {

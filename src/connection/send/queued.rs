@@ -308,7 +308,7 @@ impl Turn<'_> {
         if !told.is_empty() {
             outbox.told().extend(told);
         }
-        if outbox.has_work() || outbox.ends_when_empty {
+        if outbox.has_work() || outbox.ends_when_empty || self.connection.stream.wants_write() {
             drop(outbox);
             self.settle();
         } else {

@@ -132,8 +132,9 @@ impl Records {
         taken
     }
 
-    /// Encrypts the pieces, behind what is to go out first. Only where one piece ends and the next begins is anything copied.
-    pub fn encrypt(&mut self, pieces: &[&[u8]], out: &mut Room) -> Result<(), Error> {
+    /// Encrypts the beginning of the pieces, at most so many bytes, behind what is to go out first: how many of the bytes. Only where one piece ends
+    /// and the next begins is anything copied.
+    pub fn encrypt(&mut self, pieces: &[&[u8]], most: usize, out: &mut Room) -> Result<usize, Error> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -141,7 +142,7 @@ impl Records {
         self.settle(&mut |mut traffic, outgoing| {
             out.extend(outgoing);
             *outgoing = Vec::new();
-            result = encrypt_all(pieces, &mut traffic, out);
+            result = encrypt_all(pieces, most, &mut traffic, out);
         });
         if let Err(error) = &result {
             self.fail(error.clone());
@@ -364,37 +365,47 @@ fn step<'c, Data>(
     (discard, next)
 }
 
-/// Encrypts the pieces one after the other: whole records from where they lie, the seams between them from a copy.
-fn encrypt_all(mut pieces: &[&[u8]], traffic: &mut Traffic<'_>, out: &mut Room) -> Result<(), Error> {
-    let mut offset = 0;
-    while let Some(piece) = pieces.first() {
-        let rest = &piece[offset..];
+/// Encrypts the pieces one after the other: whole records from where they lie, the seams between them from a copy. How many bytes.
+fn encrypt_all(mut pieces: &[&[u8]], most: usize, traffic: &mut Traffic<'_>, out: &mut Room) -> Result<usize, Error> {
+    let (mut offset, mut left) = (0, most);
+    while let Some(piece) = pieces.first()
+        && left > 0
+    {
+        let rest = &piece[offset..][..left.min(piece.len() - offset)];
         if pieces.len() == 1 {
-            return encrypt_into(rest, traffic, out);
+            encrypt_into(rest, traffic, out)?;
+            return Ok(most - left + rest.len());
         }
         let whole = rest.len() - rest.len() % RECORD;
         if whole > 0 {
             encrypt_into(&rest[..whole], traffic, out)?;
-            offset += whole;
+            (offset, left) = (offset + whole, left - whole);
         } else {
             let mut seam = Room::take();
-            while let Some(piece) = pieces.first()
-                && seam.filled().len() < RECORD
-            {
-                let rest = &piece[offset..];
-                let count = rest.len().min(RECORD - seam.filled().len());
-                seam.extend(&rest[..count]);
-                offset += count;
-                if offset == piece.len() {
-                    (pieces, offset) = (&pieces[1..], 0);
-                }
-            }
+            (pieces, offset) = gather(pieces, offset, left.min(RECORD), &mut seam);
+            left -= seam.filled().len();
             let result = encrypt_into(seam.filled(), traffic, out);
             seam.give_back();
             result?;
         }
     }
-    Ok(())
+    Ok(most - left)
+}
+
+/// Copies the beginning of the pieces, at most so many bytes: what is left of them, and where in the first of those.
+fn gather<'p, 'b>(mut pieces: &'p [&'b [u8]], mut offset: usize, most: usize, seam: &mut Room) -> (&'p [&'b [u8]], usize) {
+    while let Some(piece) = pieces.first()
+        && seam.filled().len() < most
+    {
+        let rest = &piece[offset..];
+        let count = rest.len().min(most - seam.filled().len());
+        seam.extend(&rest[..count]);
+        offset += count;
+        if offset == piece.len() {
+            (pieces, offset) = (&pieces[1..], 0);
+        }
+    }
+    (pieces, offset)
 }
 
 fn encrypt_into(bytes: &[u8], traffic: &mut Traffic<'_>, out: &mut Room) -> Result<(), Error> {

@@ -70,7 +70,7 @@ struct Reader {
     is_over: bool,
     /// TCP has ended.
     truncated: bool,
-    /// The last read has ended before the socket was empty.
+    /// The last read took all that it had room for, or it was not the last that was worth it.
     may_have_more: bool,
 }
 
@@ -97,7 +97,10 @@ impl Secured {
                     reader.truncated = true;
                     Ok(0)
                 }
-                Ok(count) => Ok(self.feed(room.whole(), count, first, second)),
+                Ok(count) => {
+                    reader.may_have_more = count == RECEIVED;
+                    Ok(self.feed(room.whole(), count, first, second))
+                }
                 Err(error) => Err(error),
             };
             room.give_back();
@@ -144,8 +147,8 @@ impl Secured {
         Some(result)
     }
 
-    /// Whether a receive has something to deliver though the socket may be empty.
-    pub fn has_buffered(&self) -> bool {
+    /// Whether a receive may have something to deliver though the socket never becomes readable again.
+    pub fn may_have_more(&self) -> bool {
         let reader = lock(&self.reader);
         let records = lock(&self.records);
         let is_over = records.failure().is_some() || records.has_ended() || reader.truncated;
@@ -161,39 +164,53 @@ impl Secured {
     /// later, as the beginning of the next call.
     ///
     /// What is encrypted can only be sent as it is. So as soon as anything is, the caller is told so: all but the last byte is taken; and that byte,
-    /// once the socket has the whole.
+    /// once the socket has the whole. Less than all means, as everywhere, that the socket takes no more.
     pub fn send(&self, socket: &Socket, pieces: &mut [&[u8]], patience: Patience) -> io::Result<usize> {
         let mut writer = lock(&self.writer);
-        self.write_rest(socket, &mut writer, patience)?;
-        if std::mem::take(&mut writer.owed) {
-            return Ok(1);
-        }
-        let taken = cut(pieces, CHUNK);
-        if taken == 0 {
-            return Ok(0);
-        }
-        let mut out = Room::take();
-        self.encrypt(pieces, &mut out)?;
-        writer.rest = Some(out);
-        match self.write_rest(socket, &mut writer, patience) {
-            Ok(()) => Ok(taken),
-            Err(error) if is_nothing(&error) => {
-                writer.owed = true;
-                if taken > 1 { Ok(taken - 1) } else { Err(error) }
+        let mut pieces = pieces;
+        let mut taken = 0;
+        loop {
+            match self.write_rest(socket, &mut writer, patience) {
+                Ok(()) => {}
+                Err(error) if is_nothing(&error) && taken > 0 => return Ok(taken),
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
+            if std::mem::take(&mut writer.owed) {
+                taken += 1;
+                pieces = skip(pieces, 1);
+            }
+            let mut out = Room::take();
+            let count = self.encrypt(pieces, &mut out)?;
+            if count == 0 {
+                out.give_back();
+                return Ok(taken);
+            }
+            taken += count - 1;
+            pieces = skip(pieces, count - 1);
+            (writer.rest, writer.owed) = (Some(out), true);
         }
     }
 
-    fn encrypt(&self, pieces: &[&[u8]], out: &mut Room) -> io::Result<()> {
+    fn encrypt(&self, pieces: &[&[u8]], out: &mut Room) -> io::Result<usize> {
+        if pieces.iter().all(|piece| piece.is_empty()) {
+            return Ok(0);
+        }
         let mut records = lock(&self.records);
-        let result = records.encrypt(pieces, out);
+        let result = records.encrypt(pieces, CHUNK, out);
         self.wants_write.store(records.has_outgoing(), Ordering::Relaxed);
         result.map_err(|error| reasons::of(&error, &records, &self.peer).into())
     }
 
-    /// Sends what the record layer itself has to send. Only for the holder of the writer turn.
+    /// Sends what the record layer itself has to send. Only for the holder of the writer turn. After an error there is nothing more to send.
     pub fn flush(&self, socket: &Socket, patience: Patience) -> io::Result<()> {
+        let result = self.flush_all(socket, patience);
+        if result.as_ref().is_err_and(|error| !is_nothing(error)) {
+            self.wants_write.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn flush_all(&self, socket: &Socket, patience: Patience) -> io::Result<()> {
         let mut writer = lock(&self.writer);
         self.write_rest(socket, &mut writer, patience)?;
         let outgoing = {
@@ -272,14 +289,18 @@ impl Secured {
     }
 }
 
-/// Cuts the pieces off behind `most` bytes; how many they are then.
-fn cut(pieces: &mut [&[u8]], most: usize) -> usize {
-    let mut taken = 0;
-    for piece in pieces {
-        *piece = &piece[..piece.len().min(most - taken)];
-        taken += piece.len();
+/// The pieces without their first `count` bytes.
+fn skip<'p, 'b>(mut pieces: &'p mut [&'b [u8]], mut count: usize) -> &'p mut [&'b [u8]] {
+    while let Some(first) = pieces.first_mut() {
+        let of_first = count.min(first.len());
+        *first = &first[of_first..];
+        count -= of_first;
+        if !pieces[0].is_empty() {
+            break;
+        }
+        pieces = &mut pieces[1..];
     }
-    taken
+    pieces
 }
 
 fn is_nothing(error: &io::Error) -> bool {
