@@ -17,6 +17,7 @@ use crate::protocol::{Role, Url, origin_form, path_of};
 use crate::session::Session;
 use crate::transport::Stream;
 use crate::transport::listen::{BindError, Host, ListenSockets};
+use crate::transport::tls::{self, Configurations, Security, ServerConfig};
 
 mod doorway;
 mod policy;
@@ -31,6 +32,7 @@ pub struct Listener {
     url: Url,
     sockets: ListenSockets,
     options: Mutex<SharedOptions>,
+    tls: Arc<Configurations>,
     doorway: Arc<Doorway>,
     may_start_threads: bool,
 }
@@ -51,8 +53,13 @@ impl Listener {
     /// Binds and listens: 12005, 12006, 12007 if the name has no address, 13004 if the port is taken, 12029 if the address is not this machine's.
     pub fn listen(session: &Session, url: &str) -> Result<Arc<Listener>> {
         let url = Url::parse_listen(url)?;
+        let options = session.options();
         if url.is_secure() {
-            return Err(Error::new(Status::NotSupported, "wss is not built yet"));
+            tls::check_built()?;
+            // What is wrong with a certificate is said here; one that is not there yet may still be set on the listener.
+            if options.tls.certificate.is_some() {
+                session.tls().server(&options.tls)?;
+            }
         }
         let host = if url.is_any_host() { Host::Any } else { Host::Named(url.host()) };
         let sockets = ListenSockets::bind(host, url.port()).map_err(|error| not_listening(&url, error))?;
@@ -60,7 +67,8 @@ impl Listener {
         Ok(Arc::new(Listener {
             url,
             sockets,
-            options: Mutex::new(session.options()),
+            options: Mutex::new(options),
+            tls: session.tls(),
             doorway: Arc::default(),
             may_start_threads: session.may_start_threads(),
         }))
@@ -91,11 +99,12 @@ impl Listener {
     pub fn accept(&self) -> Result<Arc<Request>> {
         let stay = self.doorway.sign.begin(Task::Accept);
         let options = self.options();
+        let tls = if self.url.is_secure() { Some(self.tls.server(&options.tls)?) } else { None };
         let enter = || self.doorway.begin_handshake(options.max_handshakes);
         let (stream, handshaking) = blocking::accept(&self.sockets, &options, &stay, enter)?;
         log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
         let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)) };
-        Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads))
+        Ok(Request::new(stream, tls, entrance, Some(handshaking), options, self.may_start_threads))
     }
 
     /// Ends the accepts that wait in other threads with 12017; false if none does.
@@ -124,6 +133,7 @@ pub struct Request {
     entrance: Entrance,
     local_address: String,
     remote_address: String,
+    is_secure: bool,
     options: Mutex<SharedOptions>,
     /// Of the answer.
     headers: Mutex<Headers>,
@@ -144,13 +154,14 @@ struct Head {
     target: String,
     headers: Arc<Headers>,
     acceptance: Option<Acceptance>,
+    security: Option<Security>,
 }
 
 /// How far the request is. A thread that waits has taken what it needs out. Lock order: never held with another of the request's locks.
 #[derive(Debug)]
 enum State {
     /// The head is not here, or not all of it.
-    Fresh(Stream, HeadWait),
+    Fresh(HeadWait),
     /// A thread is reading the head or sending the answer.
     UnderWay,
     /// The head is here; bytes that came behind it belong to the WebSocket.
@@ -161,13 +172,17 @@ enum State {
 
 impl Request {
     /// A request over a socket that the program has accepted.
-    pub fn of_stream(session: &Session, stream: Stream) -> Arc<Request> {
+    pub fn of_stream(session: &Session, stream: Stream) -> Result<Arc<Request>> {
         let entrance = Entrance { prefix: "/".to_owned(), doorway: None };
-        Request::new(stream, entrance, None, session.options(), session.may_start_threads())
+        let options = session.options();
+        // There is no URL to say so: whoever has a certificate to show wants it shown.
+        let tls = if options.tls.certificate.is_some() { Some(session.tls().server(&options.tls)?) } else { None };
+        Ok(Request::new(stream, tls, entrance, None, options, session.may_start_threads()))
     }
 
     fn new(
         stream: Stream,
+        tls: Option<ServerConfig>,
         entrance: Entrance,
         handshaking: Option<Handshaking>,
         options: SharedOptions,
@@ -180,7 +195,8 @@ impl Request {
             remote_address: address(stream.remote_address()),
             options: Mutex::new(options),
             headers: Mutex::default(),
-            state: Mutex::new(State::Fresh(stream, HeadWait::begin())),
+            is_secure: tls.is_some(),
+            state: Mutex::new(State::Fresh(HeadWait::begin(stream, tls))),
             handshaking: Mutex::new(handshaking),
             seat: Mutex::default(),
             head: Mutex::default(),
@@ -215,24 +231,25 @@ impl Request {
     }
 
     fn read_head(&self, stay: &Stay<'_>) -> Result<()> {
-        let Some((stream, mut wait)) = self.begin()? else { return Ok(()) };
+        let Some(mut wait) = self.begin()? else { return Ok(()) };
         let options = self.options();
-        let head = match wait.read(&stream, &options, stay) {
+        let head = match wait.read(&options, stay) {
             Ok(head) => head,
             Err(error) => {
                 // The wait has ended, not the connection: another call goes on where this one was.
                 if matches!(error.status(), Status::Cancelled | Status::Interrupted) {
-                    *lock(&self.state) = State::Fresh(stream, wait);
+                    *lock(&self.state) = State::Fresh(wait);
                 } else {
                     self.end("the connection was lost");
                 }
                 return Err(error);
             }
         };
+        let (stream, early) = wait.into_parts().expect("there is a head");
         let refusal = match head {
-            Ok(head) => match self.admit(head, &options) {
+            Ok(head) => match self.admit(head, stream.security(), &options) {
                 Ok(()) => {
-                    *lock(&self.state) = State::Ready(stream, wait.into_early());
+                    *lock(&self.state) = State::Ready(stream, early);
                     return Ok(());
                 }
                 Err(refusal) => refusal,
@@ -243,15 +260,15 @@ impl Request {
     }
 
     /// Takes what is needed to read the head; `None` if it is here.
-    fn begin(&self) -> Result<Option<(Stream, HeadWait)>> {
+    fn begin(&self) -> Result<Option<HeadWait>> {
         let mut state = lock(&self.state);
         match std::mem::replace(&mut *state, State::UnderWay) {
-            State::Fresh(stream, wait) => Ok(Some((stream, wait))),
+            State::Fresh(wait) => Ok(Some(wait)),
             other => {
                 let error = match &other {
                     State::UnderWay => Some("another thread is in the handshake of this request"),
                     State::Over(why) => Some(*why),
-                    State::Ready(..) | State::Fresh(..) => None,
+                    State::Ready(..) | State::Fresh(_) => None,
                 };
                 *state = other;
                 error.map_or(Ok(None), |error| Err(Error::new(Status::IncorrectHandleState, error)))
@@ -267,7 +284,7 @@ impl Request {
     }
 
     /// Keeps the head if the request is for the program.
-    fn admit(&self, head: RequestHead, options: &Options) -> Result<(), ServerRefusal> {
+    fn admit(&self, head: RequestHead, security: Option<Security>, options: &Options) -> Result<(), ServerRefusal> {
         let path = path_of(origin_form(&head.target));
         if !is_below(path, &self.entrance.prefix) {
             let reason = format!("the path {} is not served here", shown(path));
@@ -284,7 +301,7 @@ impl Request {
             }
             Verdict::Refuse(refusal) => return Err(refusal),
         };
-        let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance };
+        let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance, security };
         *lock(&self.head) = Some(head);
         Ok(())
     }
@@ -333,8 +350,7 @@ impl Request {
         let sent = blocking::respond(&stream, &options, &stay, answer, true);
         self.end("the request was upgraded to a websocket already");
         sent?;
-        let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
-        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
+        let agreed = Agreed { url: self.url()?, subprotocol: acceptance.subprotocol, extensions: String::new() };
         let upgraded = Upgraded { stream, agreed, early: &early };
         let connection = Arc::new(Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?);
         blocking::adopt(&connection, self.may_start_threads);
@@ -427,7 +443,8 @@ impl Request {
     /// Its URL, by the Host header.
     pub fn url(&self) -> Result<String> {
         let head = self.head()?;
-        Ok(format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target)))
+        let scheme = if self.is_secure { "wss" } else { "ws" };
+        Ok(format!("{scheme}://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target)))
     }
 
     /// This side's address.
@@ -438,6 +455,11 @@ impl Request {
     /// The client's address.
     pub fn remote_address(&self) -> Result<String> {
         Ok(self.remote_address.clone())
+    }
+
+    /// How the connection is secured; `None` if it is not.
+    pub fn security(&self) -> Result<Option<Security>> {
+        Ok(self.head()?.security)
     }
 
     /// Ends what waits in other threads with 12017; false if nothing does.

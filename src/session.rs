@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
+use crate::transport::tls::Configurations;
 
 /// A session. Closing it does not disturb what was made from it.
 #[derive(Debug)]
 pub struct Session {
     options: Mutex<SharedOptions>,
+    tls: Arc<Configurations>,
     no_threads: bool,
 }
 
@@ -16,7 +18,7 @@ impl Session {
     /// Opens a session. No I/O.
     pub fn open(user_agent: Option<&str>, no_threads: bool) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), no_threads })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), tls: Arc::default(), no_threads })
     }
 
     /// The options as they are now: what a child inherits.
@@ -31,6 +33,11 @@ impl Session {
         change(&mut changed)?;
         *options = Arc::new(changed);
         Ok(())
+    }
+
+    /// What was made of the options of TLS: children share it, and with it the sessions that can be resumed.
+    pub fn tls(&self) -> Arc<Configurations> {
+        Arc::clone(&self.tls)
     }
 
     /// Whether the library may start threads for this session (name lookup, the caretaker).

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn ws_accept_descriptor(session: ws_handle, descriptor: i6
         let given = Given::new(descriptor)?;
         let entry = handle::find_kind(Ticket::from_number(session), Kind::Session)?;
         let session = entry.session()?;
-        let made = server::Request::of_stream(session, given.share(session.options().nodelay)?);
+        let made = server::Request::of_stream(session, given.share(session.options().nodelay)?)?;
         let ticket = handle::insert(Object::ServerRequest(made), entry.notify())?;
         given.take();
         request.write(ticket.number());

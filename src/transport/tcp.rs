@@ -100,6 +100,11 @@ impl Stream {
         self.encryption.as_ref().map_or(was_filled, |secured| secured.may_have_more())
     }
 
+    /// Receives bytes as they come from the network, and throws them away; 0 = the end. Nothing else can be received after that.
+    pub fn discard(&self, patience: Patience) -> io::Result<usize> {
+        wait::receive(self.socket.as_fd(), &mut [0; 4096], &mut [], patience)
+    }
+
     /// What is known of the encryption, if there is one.
     pub fn security(&self) -> Option<Security> {
         self.encryption.as_ref().map(|secured| secured.security())

@@ -4,12 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use super::stop::{Deadline, Stay, sleep};
-use crate::connection::opening::HeadExchange;
+use crate::connection::opening::{Arrival, HeadExchange};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{HeadError, Limits, RequestHead};
 use crate::options::Options;
 use crate::transport::listen::ListenSockets;
+use crate::transport::tls::ServerConfig;
 use crate::transport::{Interest, Patience, Stream, Wake, Woken, wait};
 
 /// How long an answer that is no 101 is given to reach a client that still sends.
@@ -50,33 +51,65 @@ pub fn accept<Room>(
 pub struct HeadWait {
     /// When the connection was accepted: a slow client has no more time because its server looked late.
     start: Duration,
-    /// Begun by the first reader, whose options it follows.
-    exchange: Option<HeadExchange>,
+    arrival: Coming,
+}
+
+#[derive(Debug)]
+enum Coming {
+    /// Nobody has looked yet: the first reader's options are followed.
+    Unread(Stream, Option<ServerConfig>),
+    Begun(Box<Arrival>),
+    Over,
 }
 
 impl HeadWait {
-    /// Nothing has come; the time runs from now.
-    pub fn begin() -> HeadWait {
-        HeadWait { start: clock::now(), exchange: None }
+    /// Nothing has come; the time runs from now. With `tls` the client is to speak TLS.
+    pub fn begin(stream: Stream, tls: Option<ServerConfig>) -> HeadWait {
+        HeadWait { start: clock::now(), arrival: Coming::Unread(stream, tls) }
     }
 
-    /// Reads the request head within the handshake's time. The inner error can be answered.
-    pub fn read(&mut self, stream: &Stream, options: &Options, stay: &Stay<'_>) -> Result<Result<RequestHead, HeadError>> {
-        let what = "the client did not send its request head";
-        let whole = Deadline::since(self.start, options.handshake_timeout, Phase::Http, what);
-        let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
-        let exchange = self.exchange.get_or_insert_with(|| HeadExchange::new(Vec::new(), limits));
+    /// Agrees on TLS and reads the request head within the handshake's time. The inner error can be answered.
+    pub fn read(&mut self, options: &Options, stay: &Stay<'_>) -> Result<Result<RequestHead, HeadError>> {
+        let start = self.start;
+        let arrival = self.arrival(options)?;
         loop {
-            match exchange.read_request(stream)? {
-                Some(head) => return Ok(head),
-                None => sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
+            let result = arrival.step();
+            let phase = arrival.phase();
+            match result {
+                Ok(Some(head)) => return Ok(head),
+                Ok(None) => {
+                    let what = if phase == Phase::Tls { "the TLS handshake was not done" } else { "the client did not send its request head" };
+                    let whole = Deadline::since(start, options.handshake_timeout, phase, what);
+                    let sockets: Vec<_> = arrival.waits().into_iter().collect();
+                    sleep(stay, &[whole], options.interruptible, |wake, timeout| wait::wait_some(&sockets, wake, timeout))?;
+                }
+                Err(error) => {
+                    if let (Phase::Tls, Some(stream)) = (phase, arrival.stream()) {
+                        // The alert that says why is on its way.
+                        end(stream, stay);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// What came behind the head: it belongs to the WebSocket.
-    pub fn into_early(self) -> Vec<u8> {
-        self.exchange.map(HeadExchange::into_rest).unwrap_or_default()
+    fn arrival(&mut self, options: &Options) -> Result<&mut Arrival> {
+        if let Coming::Unread(..) = self.arrival
+            && let Coming::Unread(stream, tls) = std::mem::replace(&mut self.arrival, Coming::Over)
+        {
+            let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
+            self.arrival = Coming::Begun(Box::new(Arrival::new(stream, tls.as_ref(), limits)?));
+        }
+        match &mut self.arrival {
+            Coming::Begun(arrival) => Ok(arrival),
+            _ => Err(Error::new(Status::Connection, "the connection was lost")),
+        }
+    }
+
+    /// The connection, and what came behind the head: it belongs to the WebSocket. `None` before there is a head.
+    pub fn into_parts(self) -> Option<(Stream, Vec<u8>)> {
+        if let Coming::Begun(arrival) = self.arrival { arrival.into_parts() } else { None }
     }
 }
 
@@ -97,9 +130,8 @@ pub fn respond(stream: &Stream, options: &Options, stay: &Stay<'_>, answer: Vec<
 fn end(stream: &Stream, stay: &Stay<'_>) {
     stream.end_sending();
     let whole = Deadline::new(Some(LAST_WORDS), Phase::Http, "the client did not end the connection");
-    let mut waste = [0; 4096];
     loop {
-        match stream.receive(&mut waste, &mut [], Patience::None) {
+        match stream.discard(Patience::None) {
             Ok(0) => break,
             Ok(_) => {
                 if whole.remaining().is_err() {

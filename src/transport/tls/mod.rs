@@ -16,3 +16,8 @@ pub use certificates::{check_certificates, check_key, is_pin};
 pub use config::{ClientConfig, Configurations, ServerConfig};
 pub use handshake::Handshake;
 pub use secured::{Secured, Security};
+
+/// Whether this build has TLS: it has.
+pub fn check_built() -> crate::error::Result<()> {
+    Ok(())
+}
