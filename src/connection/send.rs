@@ -62,7 +62,7 @@ impl<'c> Turn<'c> {
             return Err(SendError::NotWhole.into());
         }
         let length: usize = message.parts.iter().map(|part| part.len()).sum();
-        let key = (self.connection.role == Role::Client).then(self.connection.sources.masking_key);
+        let key = (self.connection.role() == Role::Client).then(self.connection.sources.masking_key);
         let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
         if message.kind == MessageKind::Text && self.connection.hot.checks_sent_text() {
             for part in message.parts {
@@ -141,7 +141,7 @@ impl<'c> Turn<'c> {
     }
 
     fn settle_now(&mut self) -> Progress {
-        let (role, key) = (self.connection.role, self.connection.sources.masking_key);
+        let (role, key) = (self.connection.role(), self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
             if outbox.send_failure().is_some() {

@@ -6,3 +6,4 @@ mod pair;
 mod records;
 mod refusals;
 mod streams;
+mod wss;

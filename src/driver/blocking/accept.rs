@@ -78,7 +78,8 @@ impl HeadWait {
             match result {
                 Ok(Some(head)) => return Ok(head),
                 Ok(None) => {
-                    let what = if phase == Phase::Tls { "the TLS handshake was not done" } else { "the client did not send its request head" };
+                    let what =
+                        if phase == Phase::Tls { "the TLS handshake was not done" } else { "the client did not send its request head" };
                     let whole = Deadline::since(start, options.handshake_timeout, phase, what);
                     let sockets: Vec<_> = arrival.waits().into_iter().collect();
                     sleep(stay, &[whole], options.interruptible, |wake, timeout| wait::wait_some(&sockets, wake, timeout))?;
