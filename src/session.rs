@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::driver::event_loop::Loops;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
 use crate::transport::tls::Configurations;
@@ -12,13 +13,24 @@ pub struct Session {
     options: Mutex<SharedOptions>,
     tls: Arc<Configurations>,
     no_threads: bool,
+    /// If it is asynchronous: what drives it.
+    loops: Option<Arc<Loops>>,
 }
 
 impl Session {
     /// Opens a session. No I/O.
     pub fn open(user_agent: Option<&str>, no_threads: bool) -> Arc<Session> {
+        Session::new(user_agent, no_threads, None)
+    }
+
+    /// Opens an asynchronous session, which is driven by these loops.
+    pub fn open_async(user_agent: Option<&str>, no_threads: bool, loops: Loops) -> Arc<Session> {
+        Session::new(user_agent, no_threads, Some(Arc::new(loops)))
+    }
+
+    fn new(user_agent: Option<&str>, no_threads: bool, loops: Option<Arc<Loops>>) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), tls: Arc::default(), no_threads })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), tls: Arc::default(), no_threads, loops })
     }
 
     /// The options as they are now: what a child inherits.
@@ -38,6 +50,11 @@ impl Session {
     /// What was made of the options of TLS: children share it, and with it the sessions that can be resumed.
     pub fn tls(&self) -> Arc<Configurations> {
         Arc::clone(&self.tls)
+    }
+
+    /// What drives it, if it is asynchronous.
+    pub fn loops(&self) -> Option<Arc<Loops>> {
+        self.loops.clone()
     }
 
     /// Whether the library may start threads for this session (name lookup, the caretaker).

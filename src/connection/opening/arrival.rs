@@ -1,87 +1,129 @@
-//! A server's side of an opening: TLS if it is spoken, then the request head, as one step machine that never waits.
+//! A server's way to a request, as one step machine that never waits: of a connection that was just accepted, TLS if it is spoken, and the
+//! request head.
 //!
-//! Out of scope: the answer, which the program decides on, and waiting (`driver`).
+//! Out of scope: waiting (`driver`), what the head means (`protocol::handshake`), and what a request holds between its calls (`server`).
 
-use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use super::HeadExchange;
-use crate::error::{Phase, Result};
+use super::limit::Limit;
+use crate::error::{Error, Phase, Result, Status};
 use crate::http::{HeadError, Limits, RequestHead};
+use crate::options::Options;
 use crate::transport::tls::{Handshake, ServerConfig};
-use crate::transport::{Interest, Stream};
+use crate::transport::{Interest, Patience, Stream};
 
-/// A connection that was accepted, and whose request is coming.
+/// Reads of what a client still sends after its handshake has failed.
+const MOST_UNREAD: u32 = 16;
+
+/// A request head under way: what has come of it survives a wait that was cancelled.
 #[derive(Debug)]
 pub struct Arrival {
     way: Way,
-    exchange: HeadExchange,
+    /// Begun by the first step, whose options it follows.
+    exchange: Option<HeadExchange>,
+    /// When the connection was accepted: a slow client has no more time because its server looked late.
+    start: Duration,
 }
 
 #[derive(Debug)]
 enum Way {
-    /// TLS is being agreed on; what it waits for.
-    Tls(Box<Handshake>, Interest),
+    /// TLS is to be agreed on.
+    Accepted(Stream, ServerConfig),
+    /// TLS is being agreed on.
+    Secure(Handshake),
+    /// The head is coming.
     Open(Stream),
-    /// Between two of these.
-    Moving,
+}
+
+/// A request head that is here, and what it came with.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The connection.
+    pub stream: Stream,
+    /// The head. The error is the peer's, and can be answered.
+    pub head: Result<RequestHead, HeadError>,
+    /// What came behind it: it belongs to the WebSocket.
+    pub early: Vec<u8>,
+}
+
+/// What a step did.
+#[derive(Debug)]
+pub enum ArrivalStep {
+    /// The head is here.
+    Done(Box<Arrived>),
+    /// This must come first; go on with the same arrival.
+    Blocked(Arrival, Interest),
 }
 
 impl Arrival {
-    /// Nothing has come yet; `tls` if the client is to speak it.
-    pub fn new(stream: Stream, tls: Option<&ServerConfig>, limits: Limits) -> Result<Arrival> {
+    /// Nothing has come; the time runs from now. With `tls` the client is to speak TLS.
+    pub fn new(stream: Stream, tls: Option<ServerConfig>, now: Duration) -> Arrival {
         let way = match tls {
-            Some(config) => Way::Tls(Box::new(Handshake::server(stream, config)?), Interest::READ),
+            Some(config) => Way::Accepted(stream, config),
             None => Way::Open(stream),
         };
-        Ok(Arrival { way, exchange: HeadExchange::new(Vec::new(), limits) })
+        Arrival { way, exchange: None, start: now }
     }
 
-    /// Goes on as far as it can without waiting: the head once it is here, whose error is the peer's and can be answered; `None` before.
-    pub fn step(&mut self) -> Result<Option<Result<RequestHead, HeadError>>> {
-        loop {
-            match &mut self.way {
-                Way::Tls(handshake, interest) => match handshake.step()? {
-                    Some(wanted) => {
-                        *interest = wanted;
-                        return Ok(None);
-                    }
-                    None => {
-                        if let Way::Tls(handshake, _) = std::mem::replace(&mut self.way, Way::Moving) {
-                            self.way = Way::Open(handshake.into_stream());
-                        }
-                    }
-                },
-                Way::Open(stream) => return self.exchange.read_request(stream),
-                Way::Moving => return Ok(None),
+    /// The connection, for waiting on it.
+    pub fn stream(&self) -> &Stream {
+        match &self.way {
+            Way::Accepted(stream, _) | Way::Open(stream) => stream,
+            Way::Secure(handshake) => handshake.stream(),
+        }
+    }
+
+    /// When its time is over.
+    pub fn until(&self, options: &Options) -> Option<Duration> {
+        Limit::new(options.handshake_timeout, self.start).end()
+    }
+
+    /// Goes on as far as it can without waiting. After an error the connection is over.
+    pub fn step(self, options: &Options, now: Duration) -> Result<ArrivalStep> {
+        let Arrival { way, exchange, start } = self;
+        let stream = match way {
+            Way::Open(stream) => stream,
+            Way::Accepted(stream, config) => {
+                let way = Way::Secure(Handshake::server(stream, &config)?);
+                return Arrival { way, exchange, start }.step(options, now);
             }
+            Way::Secure(mut handshake) => match handshake.step() {
+                Ok(None) => handshake.into_stream(),
+                Ok(Some(interest)) => return Arrival { way: Way::Secure(handshake), exchange, start }.blocked(interest, options, now),
+                Err(error) => {
+                    end_politely(handshake.stream());
+                    return Err(error);
+                }
+            },
+        };
+        let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
+        let mut exchange = exchange.unwrap_or_else(|| HeadExchange::new(Vec::new(), limits));
+        match exchange.read_request(&stream)? {
+            Some(head) => Ok(ArrivalStep::Done(Box::new(Arrived { stream, head, early: exchange.into_rest() }))),
+            None => Arrival { way: Way::Open(stream), exchange: Some(exchange), start }.blocked(Interest::READ, options, now),
         }
     }
 
-    /// What to wait for after a step without a head.
-    pub fn waits(&self) -> Option<(BorrowedFd<'_>, Interest)> {
-        match &self.way {
-            Way::Tls(handshake, interest) => Some((handshake.stream().as_descriptor(), *interest)),
-            Way::Open(stream) => Some((stream.as_descriptor(), Interest::READ)),
-            Way::Moving => None,
+    fn blocked(self, interest: Interest, options: &Options, now: Duration) -> Result<ArrivalStep> {
+        if !Limit::new(options.handshake_timeout, self.start).is_over(now) {
+            return Ok(ArrivalStep::Blocked(self, interest));
         }
+        let time = options.handshake_timeout.unwrap_or_default().as_millis();
+        let (phase, what) = match self.way {
+            Way::Open(_) => (Phase::Http, "send its request head"),
+            Way::Accepted(..) | Way::Secure(_) => (Phase::Tls, "finish the TLS handshake"),
+        };
+        Err(Error::new(Status::Timeout, format!("the client did not {what} within {time} ms")).in_phase(phase))
     }
+}
 
-    /// The connection, for its descriptor and its end.
-    pub fn stream(&self) -> Option<&Stream> {
-        match &self.way {
-            Way::Tls(handshake, _) => Some(handshake.stream()),
-            Way::Open(stream) => Some(stream),
-            Way::Moving => None,
+/// The alert that says why is on its way: closing with unread bytes would reset it.
+fn end_politely(stream: &Stream) {
+    stream.end_sending();
+    for _ in 0..MOST_UNREAD {
+        if !matches!(stream.discard(Patience::None), Ok(1..)) {
+            break;
         }
-    }
-
-    /// In which part of the opening it is.
-    pub fn phase(&self) -> Phase {
-        if let Way::Tls(..) = self.way { Phase::Tls } else { Phase::Http }
-    }
-
-    /// The connection, and what came behind the head and belongs to the WebSocket; `None` before there is a head.
-    pub fn into_parts(self) -> Option<(Stream, Vec<u8>)> {
-        if let Way::Open(stream) = self.way { Some((stream, self.exchange.into_rest())) } else { None }
     }
 }

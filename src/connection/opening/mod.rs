@@ -11,7 +11,7 @@ mod arrival;
 mod exchange;
 mod limit;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, ArrivalStep, Arrived};
 pub use exchange::HeadExchange;
 
 use std::net::SocketAddr;

@@ -3,14 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use super::stop::{Deadline, Stay, sleep};
-use crate::connection::opening::{Arrival, HeadExchange};
+use super::stop::{Deadline, Stay, sleep, sleep_until};
+use crate::connection::opening::{Arrival, ArrivalStep, Arrived, HeadExchange};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
-use crate::http::{HeadError, Limits, RequestHead};
+use crate::http::Limits;
 use crate::options::Options;
 use crate::transport::listen::ListenSockets;
-use crate::transport::tls::ServerConfig;
 use crate::transport::{Interest, Patience, Stream, Wake, Woken, wait};
 
 /// How long an answer that is no 101 is given to reach a client that still sends.
@@ -46,71 +45,24 @@ pub fn accept<Room>(
     }
 }
 
-/// A request head under way: what has come of it survives a wait that was cancelled.
-#[derive(Debug)]
-pub struct HeadWait {
-    /// When the connection was accepted: a slow client has no more time because its server looked late.
-    start: Duration,
-    arrival: Coming,
-}
-
-#[derive(Debug)]
-enum Coming {
-    /// Nobody has looked yet: the first reader's options are followed.
-    Unread(Stream, Option<ServerConfig>),
-    Begun(Box<Arrival>),
-    Over,
-}
-
-impl HeadWait {
-    /// Nothing has come; the time runs from now. With `tls` the client is to speak TLS.
-    pub fn begin(stream: Stream, tls: Option<ServerConfig>) -> HeadWait {
-        HeadWait { start: clock::now(), arrival: Coming::Unread(stream, tls) }
-    }
-
-    /// Agrees on TLS and reads the request head within the handshake's time. The inner error can be answered.
-    pub fn read(&mut self, options: &Options, stay: &Stay<'_>) -> Result<Result<RequestHead, HeadError>> {
-        let start = self.start;
-        let arrival = self.arrival(options)?;
-        loop {
-            let result = arrival.step();
-            let phase = arrival.phase();
-            match result {
-                Ok(Some(head)) => return Ok(head),
-                Ok(None) => {
-                    let what =
-                        if phase == Phase::Tls { "the TLS handshake was not done" } else { "the client did not send its request head" };
-                    let whole = Deadline::since(start, options.handshake_timeout, phase, what);
-                    let sockets: Vec<_> = arrival.waits().into_iter().collect();
-                    sleep(stay, &[whole], options.interruptible, |wake, timeout| wait::wait_some(&sockets, wake, timeout))?;
-                }
-                Err(error) => {
-                    if let (Phase::Tls, Some(stream)) = (phase, arrival.stream()) {
-                        // The alert that says why is on its way.
-                        end(stream, stay);
-                    }
-                    return Err(error);
-                }
+/// Reads the request head within the handshake's time. If the wait ends first, what has come stays in `arrival`; it is absent once the head is
+/// here, or the connection is lost.
+pub fn read_head(arrival: &mut Option<Arrival>, options: &Options, stay: &Stay<'_>) -> Result<Arrived> {
+    loop {
+        let Some(now) = arrival.take() else {
+            return Err(Error::new(Status::IncorrectHandleState, "the connection was lost"));
+        };
+        let interest = match now.step(options, clock::now())? {
+            ArrivalStep::Done(arrived) => return Ok(*arrived),
+            ArrivalStep::Blocked(rest, interest) => {
+                *arrival = Some(rest);
+                interest
             }
+        };
+        if let Some(waiting) = arrival.as_ref() {
+            let until = waiting.until(options);
+            sleep_until(stay, until, options.interruptible, |wake, timeout| waiting.stream().wait(interest, wake, timeout))?;
         }
-    }
-
-    fn arrival(&mut self, options: &Options) -> Result<&mut Arrival> {
-        if let Coming::Unread(..) = self.arrival
-            && let Coming::Unread(stream, tls) = std::mem::replace(&mut self.arrival, Coming::Over)
-        {
-            let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
-            self.arrival = Coming::Begun(Box::new(Arrival::new(stream, tls.as_ref(), limits)?));
-        }
-        match &mut self.arrival {
-            Coming::Begun(arrival) => Ok(arrival),
-            _ => Err(Error::new(Status::Connection, "the connection was lost")),
-        }
-    }
-
-    /// The connection, and what came behind the head: it belongs to the WebSocket. `None` before there is a head.
-    pub fn into_parts(self) -> Option<(Stream, Vec<u8>)> {
-        if let Coming::Begun(arrival) = self.arrival { arrival.into_parts() } else { None }
     }
 }
 
