@@ -161,6 +161,7 @@ impl Listener {
 
     /// A request whose head has come already, or an event when one has.
     pub fn begin_accept(self: &Arc<Self>, recipient: Arc<dyn Recipient>, adopt: AdoptRequest) -> Result<Answer<Arc<Request>>> {
+        self.tls_config()?;
         let hall = self.hall()?;
         let home = hall.home.shared();
         if home.is_closed() {

@@ -263,8 +263,7 @@ mod known {
         let security = match object {
             Object::ClientRequest(request) => request.security()?,
             Object::ServerRequest(request) => request.security()?,
-            Object::WebSocket(connection) => connection.stream().security(),
-            _ => return nobody(),
+            _ => object.connection().map_or_else(nobody, |connection| Ok(connection.stream().security()))?,
         };
         Ok(security.unwrap_or_default())
     }
