@@ -189,6 +189,11 @@ impl Records {
         self.has_ended
     }
 
+    /// Whether this side has said that it sends no more.
+    pub fn has_sent_end(&self) -> bool {
+        self.has_sent_end
+    }
+
     /// Why nothing works any more.
     pub fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
