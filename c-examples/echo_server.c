@@ -103,7 +103,7 @@ int main(int argc, char **argv)
     (void)argc;
     if (!read_arguments(argv)) {
         fprintf(stderr, "usage: echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F\n"
-                        "                   [--client-ca F]] [--deflate]"
+                        "                   [--client-ca F]] [--deflate]\n"
                         "                   [--max-message BYTES] [--subprotocol P]...\n");
         return 2;
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "tls")]
 
 mod certificates;
+mod loops;
 mod pair;
 mod records;
 mod refusals;

@@ -248,6 +248,24 @@ fn a_session_is_resumed_and_still_knows_its_server() {
     }
 }
 
+/// A socket of which all is read is readable again when something comes; one of which something was left is not.
+#[test]
+fn what_is_left_in_the_socket_is_not_forgotten_over_what_is_left_in_memory() {
+    let (client, server) = connected(12);
+    let payload = pattern(1_000_000);
+    let _ = client.send(&payload, &[], Patience::None).unwrap();
+    let (mut room, mut heard, mut turns) = ([0; 1000], 0, 0);
+    while let Ok(count) = server.receive(&mut room, &mut [], Patience::None) {
+        (heard, turns) = (heard + count, turns + 1);
+        if !server.may_have_more(false) {
+            break;
+        }
+    }
+    assert!(heard > 100_000 && turns > 100, "{heard} in {turns}");
+    assert_eq!(server.receive(&mut room, &mut [], Patience::None).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!(!server.may_have_more(false));
+}
+
 #[test]
 fn a_plain_stream_is_as_it_was() {
     let (left, right) = streams();

@@ -17,11 +17,11 @@ use ws101::ffi::websocket::{ws_close, ws_receive, ws_send};
 
 use crate::certificates::{Authority, Own, of_client};
 
-fn check(status: ws_status) {
+pub fn check(status: ws_status) {
     assert_eq!(status, 0, "{}", last_error());
 }
 
-fn last_error() -> String {
+pub fn last_error() -> String {
     // SAFETY: a struct of plain data, of its own size.
     unsafe {
         let mut info: ws_error_info = std::mem::zeroed();
@@ -32,12 +32,12 @@ fn last_error() -> String {
     }
 }
 
-fn set(handle: ws_handle, option: number, value: &[u8]) {
+pub fn set(handle: ws_handle, option: number, value: &[u8]) {
     // SAFETY: a live slice.
     check(unsafe { ws_set_option(handle, option as i32, value.as_ptr().cast(), value.len()) });
 }
 
-fn query(handle: ws_handle, option: number) -> Vec<u8> {
+pub fn query(handle: ws_handle, option: number) -> Vec<u8> {
     let mut value = vec![0; 4096];
     let mut length = value.len();
     // SAFETY: a live slice and its length.
@@ -97,7 +97,7 @@ fn close_handle(handle: ws_handle) {
     check(unsafe { ws_close_handle(handle) });
 }
 
-fn close_all(handles: &[ws_handle]) {
+pub fn close_all(handles: &[ws_handle]) {
     handles.iter().for_each(|&handle| close_handle(handle));
 }
 

@@ -70,7 +70,7 @@ struct Reader {
     is_over: bool,
     /// TCP has ended.
     truncated: bool,
-    /// The last read took all that it had room for, or it was not the last that was worth it.
+    /// The last read took all that it had room for, or there was none: the socket may have something of which nobody tells again.
     may_have_more: bool,
 }
 
@@ -84,23 +84,22 @@ impl Secured {
     /// As [`Stream::receive`](crate::transport::Stream::receive).
     pub fn receive(&self, socket: &Socket, first: &mut [u8], second: &mut [u8], patience: Patience) -> io::Result<usize> {
         let mut reader = lock(&self.reader);
-        reader.may_have_more = false;
         if let Some(result) = self.deliver(&mut reader, first, second) {
+            // The socket was not asked, and may have become readable meanwhile.
+            reader.may_have_more = result.as_ref().is_ok_and(|count| *count > 0);
             return result;
         }
         for _ in 0..MOST_IDLE_READS {
             let mut room = Room::take();
             // Into private memory and without the lock: a sender encrypts meanwhile.
             let received = wait::receive(socket.as_fd(), &mut room.whole()[FRONT..FRONT + RECEIVED], &mut [], patience);
+            reader.may_have_more = received.as_ref().is_ok_and(|count| *count == RECEIVED);
             let delivered = match received {
                 Ok(0) => {
                     reader.truncated = true;
                     Ok(0)
                 }
-                Ok(count) => {
-                    reader.may_have_more = count == RECEIVED;
-                    Ok(self.feed(room.whole(), count, first, second))
-                }
+                Ok(count) => Ok(self.feed(room.whole(), count, first, second)),
                 Err(error) => Err(error),
             };
             room.give_back();
