@@ -442,6 +442,7 @@ static void a_listener_is_on_several_loops(void) {
   uint16_t port = 0;
   char head[4096];
   loop loop;
+  greeted.count = 0;
   REQUIRE(loop_open(&loop, BY_THREAD));
   loop_react(greet);
   REQUIRE(pair_set_u32(loop.session, WS_OPTION_IO_THREADS, 3));

@@ -79,6 +79,7 @@ static void threads_storm_a_loop(size_t row) {
   pthread_t threads[STORMERS + 1];
   uint64_t ended = 0;
   check_label("%s", delivery_name(deliveries[row]));
+  the_storm.posted = 0;
   REQUIRE(loop_open(&the_storm.loop, deliveries[row]));
   for (int i = 0; i < SOCKETS; i++) REQUIRE(loop_upgrade(&the_storm.loop, &the_storm.pairs[i], i % 2 == 0 ? LIBRARY_IS_CLIENT : LIBRARY_IS_SERVER));
   loop_react(go_on);
@@ -158,6 +159,7 @@ static void requests_come_and_go(size_t row) {
   loop loop;
   check_label("%s", delivery_name(deliveries[row]));
   REQUIRE(loop_open(&loop, deliveries[row]));
+  closed_handles = 0;
   loop_react(count_ends);
   end_at(check_now_ms() + STORM_MS);
   REQUIRE(pthread_create(&answering, NULL, answer_comers, &listener) == 0);
