@@ -54,6 +54,22 @@ static void a_dead_peer_is_noticed(size_t row) {
   loop_pair_close(&loop, &pair);
 }
 
+/* Unread data hides what is behind it, perhaps a pong: the peer is not given up while the program takes its time. */
+static void unread_data_stops_the_clock(size_t row) {
+  const struct loop_row *way = loop_row(row);
+  loop loop;
+  pair pair;
+  REQUIRE(loop_open(&loop, way->delivery));
+  REQUIRE(pair_set_u32(loop.session, WS_OPTION_KEEPALIVE_INTERVAL, 100));
+  REQUIRE(pair_set_u32(loop.session, WS_OPTION_KEEPALIVE_TIMEOUT, 100));
+  REQUIRE(loop_upgrade(&loop, &pair, way->role));
+  REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_TEXT, "unread", 6));
+  loop_pass(&loop, 500);
+  CHECK(LOOP_RECEIVES(&loop, pair.websocket, 9, WS_UTF8_MESSAGE, "unread", 6));
+  CHECK_STATUS(WS_OK, ws_send(pair.websocket, WS_UTF8_MESSAGE, "alive", 5));
+  loop_pair_close(&loop, &pair);
+}
+
 static void pings_are_answered_without_a_reader(size_t row) {
   const struct loop_row *way = loop_row(row);
   loop loop;
@@ -257,6 +273,7 @@ int main(int argc, char **argv) {
   static const check_test tests[] = {
       CHECK_ROWS(a_silent_peer_is_asked_without_a_reader, loop_rows),
       CHECK_ROWS(a_dead_peer_is_noticed, twelve),
+      CHECK_ROWS(unread_data_stops_the_clock, loop_rows),
       CHECK_ROWS(pings_are_answered_without_a_reader, loop_rows),
       CHECK_ROWS(without_a_receive_reading_stops, deliveries),
       CHECK_ROWS(the_end_is_told_behind_the_data, loop_rows),
