@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
+steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop tls autobahn-client autobahn-server)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -153,6 +153,13 @@ step_interop() {
   build_tree release
   have npm || install_packages nodejs npm python3-venv || true # without them the script says what it misses
   run_judge tests/interop/run
+}
+
+step_tls() {
+  build_tree release
+  have npm || install_packages nodejs npm python3-venv || true # without them the script says what it misses
+  { have nginx && have haproxy; } || install_packages nginx-light haproxy || true
+  run_judge tests/tls/run
 }
 
 step_autobahn_client() {
