@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
+steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -166,6 +166,13 @@ step_browser() {
   build_tree release
   have chromium-headless-shell || have chromium || have google-chrome || timeout 180 bash -c '. scripts/lib.sh; install_packages chromium-headless-shell' || true
   run_judge tests/browser/run
+}
+
+step_tls() {
+  build_tree release
+  have npm || install_packages nodejs npm python3-venv || true # without them the script says what it misses
+  { have nginx && have haproxy; } || install_packages nginx-light haproxy || true
+  run_judge tests/tls/run
 }
 
 step_autobahn_client() {
