@@ -135,6 +135,8 @@ impl Connection {
     /// RFC 6455 §7.1.7: tells the peer why, and sends nothing after it.
     pub(super) fn fail_with(&self, violation: Violation) -> Error {
         let error = Error::from(violation);
+        // What was sent before goes before the last word, as far as the socket takes it.
+        self.flush();
         let mut outbox = self.outbox();
         outbox.fail(&error);
         outbox.abandon_queue();

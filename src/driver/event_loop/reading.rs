@@ -434,6 +434,8 @@ impl Core {
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                     Ok(_) | Err(_) => {
                         drop(claim);
+                        // The close frame and the end may have come together.
+                        socket.step_closing(self.now);
                         socket.end_reached();
                         return self.look_at(key);
                     }
