@@ -249,7 +249,9 @@ static void view_all(const ws_event *event) {
   ws_status status;
   if (event->type == WS_EVENT_RECEIVED && event->handle == viewed.websocket) {
     if (!CHECK_STATUS(WS_OK, event->status)) return;
+    (void)pthread_mutex_lock(&hearing.mutex);
     view_piece(event->data, event->length, event->buffer_type);
+    (void)pthread_mutex_unlock(&hearing.mutex);
   } else if (event->type != WS_EVENT_WOKEN) {
     return;
   }
