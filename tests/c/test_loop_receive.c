@@ -247,15 +247,10 @@ static void view_all(const ws_event *event) {
   size_t length;
   ws_buffer_type type;
   ws_status status;
-  if (event->type == WS_EVENT_RECEIVED && event->handle == viewed.websocket) {
-    if (!CHECK_STATUS(WS_OK, event->status)) return;
-    (void)pthread_mutex_lock(&hearing.mutex);
-    view_piece(event->data, event->length, event->buffer_type);
-    (void)pthread_mutex_unlock(&hearing.mutex);
-  } else if (event->type != WS_EVENT_WOKEN) {
-    return;
-  }
+  bool is_piece = event->type == WS_EVENT_RECEIVED && event->handle == viewed.websocket;
+  if ((!is_piece && event->type != WS_EVENT_WOKEN) || (is_piece && !CHECK_STATUS(WS_OK, event->status))) return;
   (void)pthread_mutex_lock(&hearing.mutex);
+  if (is_piece) view_piece(event->data, event->length, event->buffer_type);
   while ((status = ws_receive_view(viewed.websocket, &data, &length, &type)) == WS_OK) view_piece(data, length, type);
   (void)pthread_mutex_unlock(&hearing.mutex);
   CHECK_STATUS(WS_PENDING, status);
