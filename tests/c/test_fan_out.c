@@ -113,7 +113,7 @@ static void *take_all(void *argument) {
       if (frame.payload[at] != (uint8_t)(at * 3)) return (void)check_failed(__FILE__, __LINE__, "message %u is not what was prepared", i), NULL;
     }
   }
-  taker->good = true;
+  __atomic_store_n(&taker->good, true, __ATOMIC_SEQ_CST);
   return NULL;
 }
 

@@ -15,9 +15,10 @@ pub struct Timers {
     slots: BTreeMap<u64, Vec<u32>>,
 }
 
-/// The tick at which a moment has passed.
+/// The tick at which a moment has passed. A part of a millisecond counts: rounded down, the tick would come before the moment, and whoever is looked
+/// at then would name the same tick again, for ever.
 pub fn tick_of(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).div_ceil(TICK_MS)
+    u64::try_from(time.as_nanos().div_ceil(u128::from(TICK_MS) * 1_000_000)).unwrap_or(u64::MAX)
 }
 
 impl Timers {
@@ -42,6 +43,19 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tick_never_comes_before_its_moment() {
+        for nanoseconds in [1, 15_999_999, 16_000_000, 16_000_001, 160_700_000, 10_000_000_000_000_001] {
+            let moment = Duration::from_nanos(nanoseconds);
+            let mut timers = Timers::default();
+            timers.add(tick_of(moment), 1);
+            assert_eq!(timers.take_due(moment - Duration::from_nanos(1)), None);
+            assert!(timers.next() >= Some(moment) && timers.next() < Some(moment + Duration::from_millis(TICK_MS)));
+        }
+        assert_eq!(tick_of(Duration::ZERO), 0);
+        assert!(tick_of(Duration::MAX) > tick_of(Duration::from_secs(u64::from(u32::MAX))));
+    }
 
     #[test]
     fn what_is_due_comes_in_order_and_never_early() {
