@@ -80,11 +80,9 @@ impl Program {
                 assert_eq!(event.status, 0);
                 self.is_closed = true;
             }
-            6 => {
-                if event.status == 0 {
-                    let is_client = self.requests[&event.handle];
-                    self.opened(event.child, is_client);
-                }
+            6 if event.status == 0 => {
+                let is_client = self.requests[&event.handle];
+                self.opened(event.child, is_client);
             }
             7 => {
                 assert_eq!(event.status, 0);

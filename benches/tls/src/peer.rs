@@ -19,11 +19,12 @@ pub fn serve() {
     let own = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name").signed_by(&key, &issuer).expect("a certificate");
     let session = Session::open(None, false);
     let pem = [own.pem(), key.serialize_pem()].concat();
-    session.change_options(|options| {
-        Arc::make_mut(&mut options.tls).certificate = Some(pem.as_bytes().into());
-        Ok(())
-    })
-    .expect("options");
+    session
+        .change_options(|options| {
+            Arc::make_mut(&mut options.tls).certificate = Some(pem.as_bytes().into());
+            Ok(())
+        })
+        .expect("options");
     let listener = Listener::listen(&session, "wss://127.0.0.1:0/").expect("a listener");
     let file = std::env::temp_dir().join(format!("ws101-bench-{}.pem", std::process::id()));
     std::fs::write(&file, ca).expect("a file");
