@@ -320,7 +320,8 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
  *
  * Does what ws_handshake does, unless it was called before; then, client: checks the answer; server: sends the 101. A refusal
  * leaves a client's request usable: ws_query_response, ws_query_header and ws_read_body tell more, and ws_handshake makes
- * another attempt.
+ * another attempt, with further headers if ws_add_header gave some. ws_query_error has the HTTP status, whether another attempt
+ * makes sense, and how long the server asks to wait for it (Retry-After).
  *
  * @param request   The request; it may be closed afterwards without harm to the websocket.
  * @param websocket OUT: the open connection; close it with ws_close_handle.
@@ -331,6 +332,9 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
  *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, another thread is doing it, or (server) it does not
  *         ask for a WebSocket;
  *         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
+ *         WS_ERROR_LOGIN_FAILURE: client, server or proxy did not accept the credentials;
+ *         WS_ERROR_PROXY: client, the proxy failed, or asks for credentials that there are none of (HTTP status 407);
+ *         WS_ERROR_REDIRECT_FAILED: client, a redirect was not followed, although WS_OPTION_REDIRECTS is not 0;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
  *         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
@@ -558,7 +562,11 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
 /**
  * Does the I/O of the handshake, and leaves the decision to the program.
  *
- * Client: connects, sends the request and reads the head of the answer; whatever its status, this is WS_OK. Server: reads the head
+ * Client: connects, through the proxy if there is one, sends the request and reads the head of the answer; whatever its status, this
+ * is WS_OK. The addresses of a name are tried in the manner of happy eyeballs (RFC 8305). Challenges are answered if ws_set_credentials
+ * was called, and redirects followed up to WS_OPTION_REDIRECTS, within the same WS_OPTION_HANDSHAKE_TIMEOUT; Authorization, Cookie and
+ * Host that the program added are not sent to another server. A proxy's 407 without credentials is an answer like a server's: look at
+ * Proxy-Authenticate, add a header Proxy-Authorization, which only the proxy gets, and call this again. Server: reads the head
  * of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
  * refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
  * thread, or refuse with ws_respond or by closing.
@@ -570,6 +578,9 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
  *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
  *         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
+ *         WS_ERROR_PROXY: client, the proxy refused (but for 407), failed, or is none; WS_ERROR_LOGIN_FAILURE: client, a SOCKS5 proxy
+ *         did not accept the credentials, or wants some;
+ *         WS_ERROR_REDIRECT_FAILED: client, a redirect too many, to nowhere, or from wss to ws;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
  *         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
  *
@@ -596,19 +607,25 @@ WS_API ws_status ws_handshake(ws_handle request) WS_NOEXCEPT;
 WS_API ws_status ws_add_header(ws_handle request, const char *name, const char *value) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Gives user name and password for an answer 401 or 407.
+ * Gives user name and password for an answer 401 (the server's) or 407 (the proxy's).
+ *
+ * They are sent only after such an answer, within the same ws_handshake and over the same connection where it is kept alive, to the
+ * server of the request's URL alone: a redirect to another one goes there without them. Give them for both schemes, by two calls, to
+ * have the stronger one of those that are asked for. Digest is MD5 or SHA-256 with qop=auth. A SOCKS5 proxy gets them whatever
+ * their scheme. The login in a proxy's URL is used where none was given.
  *
  * @param request  A client's request.
  * @param target   0 the server, 1 the proxy.
- * @param scheme   1 Basic, 8 Digest.
- * @param user     In UTF-8; copied.
+ * @param scheme   1 Basic, 8 Digest: WinHTTP's numbers.
+ * @param user     In UTF-8; copied. Replaces what was given for this target and scheme.
  * @param password In UTF-8; copied.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8, or target or scheme is unknown;
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8 or has control characters, a user name for Basic has a colon, or
+ *         target or scheme is unknown;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a client.
  *
- * Any thread. Does not wait. As WinHttpSetCredentials.
+ * Any thread. Does not wait. As WinHttpSetCredentials. RFC 7617, RFC 7616.
  */
 WS_API ws_status ws_set_credentials(ws_handle request, uint32_t target, uint32_t scheme, const char *user,
                                     const char *password) WS_NOEXCEPT;
@@ -1081,13 +1098,13 @@ enum {
     WS_OPTION_WHOLE_MESSAGES = 13053,
     /** ws_compression. Not built yet. Session, request, listener; query: websocket. */
     WS_OPTION_COMPRESSION = 13060,
-    /** Text, a URL. Not built yet. Session, client's request. */
+    /** Text, "http://user:password@host:port" or "socks5://…"; a query leaves the login out. Default "". Session, client's request. */
     WS_OPTION_PROXY = 13070,
-    /** u32, 0 or 1. Not built yet. Read http_proxy and its kin. Session, client's request. */
+    /** u32, 0 or 1. Without WS_OPTION_PROXY, read http_proxy, https_proxy, all_proxy, no_proxy. Default 0. Session, client's request. */
     WS_OPTION_PROXY_ENVIRONMENT = 13071,
-    /** u32. Not built yet. How many redirects are followed. Session, client's request. */
+    /** u32, 0-100. How many redirects are followed; never one from wss to ws. Default 0. Session, client's request. */
     WS_OPTION_REDIRECTS = 13072,
-    /** Text. Not built yet. The own address to connect from. Session, client's request. */
+    /** Text, "192.0.2.1" or "::1", "" = any. The own address to connect from. Default "". Session, client's request. */
     WS_OPTION_BIND_ADDRESS = 13073,
     /** Text, PEM. Not built yet. The only roots that are trusted. Session, client's request. */
     WS_OPTION_TLS_CA = 13080,

@@ -20,6 +20,8 @@ fn opening(url: &str) -> Opening {
         url: Url::parse(url).unwrap(),
         options: Arc::new(Options::default()),
         headers: Headers::new(),
+        credentials: Vec::new(),
+        proxy_credentials: Vec::new(),
         stream: None,
         sources: &ws101::driver::OPENING_SOURCES,
     };

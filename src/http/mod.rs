@@ -8,6 +8,7 @@ pub mod date;
 pub mod head;
 pub mod headers;
 mod reader;
+pub mod shown;
 
 #[cfg(test)]
 mod tests;

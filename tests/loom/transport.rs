@@ -244,6 +244,27 @@ pub mod dial {
         unreachable!("no model dials")
     }
 
+    #[derive(Debug)]
+    pub struct Attempt;
+
+    impl Attempt {
+        pub fn begin_local(_: &str) -> io::Result<Attempt> {
+            unreachable!("no model dials")
+        }
+
+        pub fn outcome(&self) -> Option<io::Result<()>> {
+            unreachable!("no model dials")
+        }
+
+        pub fn into_stream(self, _: bool) -> io::Result<Stream> {
+            unreachable!("no model dials")
+        }
+
+        pub fn as_descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+            unreachable!("no model dials")
+        }
+    }
+
     #[derive(Clone, Copy)]
     pub struct How {
         pub nodelay: bool,
@@ -277,6 +298,24 @@ pub mod dial {
         }
 
         pub fn into_error(self, _: &str, _: ws101::error::Phase, _: Duration) -> ws101::error::Error {
+            unreachable!("no model dials")
+        }
+    }
+}
+
+pub mod proxy {
+    use super::*;
+    pub use ws101::transport::proxy::{Bypass, Proxy, ProxyKind, SocksStep};
+
+    #[derive(Debug)]
+    pub struct Socks;
+
+    impl Socks {
+        pub fn new(_: String, _: &str, _: u16, _: Option<(&str, &str)>) -> ws101::error::Result<Socks> {
+            unreachable!("no model dials")
+        }
+
+        pub fn step(&mut self, _: &Stream) -> ws101::error::Result<SocksStep> {
             unreachable!("no model dials")
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::stop::{Deadline, Stay, sleep};
-use crate::connection::opening::HeadExchange;
+use crate::connection::opening::{HeadExchange, Peer};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{HeadError, Limits, RequestHead};
@@ -65,7 +65,7 @@ impl HeadWait {
         let what = "the client did not send its request head";
         let whole = Deadline::since(self.start, options.handshake_timeout, Phase::Http, what);
         let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
-        let exchange = self.exchange.get_or_insert_with(|| HeadExchange::new(Vec::new(), limits));
+        let exchange = self.exchange.get_or_insert_with(|| HeadExchange::new(Peer::Client, Vec::new(), limits));
         loop {
             match exchange.read_request(stream)? {
                 Some(head) => return Ok(head),
@@ -83,7 +83,7 @@ impl HeadWait {
 /// Sends an answer within the handshake's time. After anything but a 101 the connection ends.
 pub fn respond(stream: &Stream, options: &Options, stay: &Stay<'_>, answer: Vec<u8>, is_upgrade: bool) -> Result<()> {
     let whole = Deadline::new(options.handshake_timeout, Phase::Http, "the client did not take the answer");
-    let mut exchange = HeadExchange::new(answer, Limits { max_size: 0, max_headers: 0 });
+    let mut exchange = HeadExchange::new(Peer::Client, answer, Limits { max_size: 0, max_headers: 0 });
     while exchange.send(stream)?.is_none() {
         sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
     }

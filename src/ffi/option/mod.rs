@@ -18,6 +18,7 @@ use table::{Owners, Row, Value};
 
 pub mod numbers;
 mod table;
+mod way;
 
 /// Sets an option.
 ///
@@ -126,6 +127,10 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             let list = list(row, value, is_valid)?;
             change(object, |options| *field(options) = list)
         }
+        Value::Spelled(read, _) => {
+            let text = text(row, value)?;
+            try_change(object, |options| read(options, text))
+        }
         Value::Context => {
             entry.set_context(usize::from_ne_bytes(exact(row, value)?));
             Ok(())
@@ -165,6 +170,7 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::Wide(field) => value.write_bytes(&field(&mut options).to_ne_bytes()),
         Value::OptionalWide(field, default) => value.write_bytes(&field(&mut options).unwrap_or(default).to_ne_bytes()),
         Value::List(field, _) => value.write_text(field(&mut options).join(", ").as_bytes()),
+        Value::Spelled(_, write) => value.write_text(write(&options).as_bytes()),
         _ => unreachable!("answered above"),
     }
 }
@@ -204,10 +210,13 @@ fn options(object: &Object) -> SharedOptions {
 }
 
 fn change(object: &Object, change: impl FnOnce(&mut Options)) -> Result<()> {
-    let change = |options: &mut Options| {
+    try_change(object, |options| {
         change(options);
         Ok(())
-    };
+    })
+}
+
+fn try_change(object: &Object, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
     match object {
         Object::Session(session) => session.change_options(change),
         Object::ClientRequest(request) => request.change_options(change),
@@ -237,10 +246,15 @@ fn out_of_range(row: &Row, number: u32) -> Error {
     Error::new(Status::InvalidParameter, format!("{:?} cannot be {number}", row.number))
 }
 
+fn text<'v>(row: &Row, value: &'v [u8]) -> Result<&'v str> {
+    str::from_utf8(value)
+        .map_err(|error| Error::new(Status::InvalidParameter, format!("{:?} is not UTF-8 at byte {}", row.number, error.valid_up_to())))
+}
+
 /// "a, b" → its elements; the empty text is the empty list.
 fn list(row: &Row, value: &[u8], is_valid: fn(&str) -> bool) -> Result<Vec<String>> {
     let refused = |sentence: String| Error::new(Status::InvalidParameter, sentence);
-    let text = str::from_utf8(value).map_err(|error| refused(format!("{:?} is not UTF-8 at byte {}", row.number, error.valid_up_to())))?;
+    let text = text(row, value)?;
     let mut elements = Vec::new();
     if text.trim().is_empty() {
         return Ok(elements);

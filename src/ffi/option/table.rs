@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::numbers::ws_option_numbers as number;
 use super::numbers::ws_option_numbers::*;
+use super::way;
 use crate::error::Result;
 use crate::handle::Object;
 use crate::options::Options;
@@ -41,6 +42,8 @@ pub(super) enum Value {
     Switch(fn(&mut Options) -> &mut bool),
     /// A list as a text, and what each element must be.
     List(fn(&mut Options) -> &mut Vec<String>, fn(&str) -> bool),
+    /// A text that is read when it is set, and written when it is asked for.
+    Spelled(fn(&mut Options, &str) -> Result<()>, fn(&Options) -> String),
     /// The program's own pointer.
     Context,
     /// A text that the object knows.
@@ -120,10 +123,10 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_PING_EVENTS, ALL, Value::NotBuilt),
     kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::NotBuilt),
     Row { number: WS_OPTION_COMPRESSION, value: Value::NotBuilt, set: OPENING, query: ALL },
-    kept(WS_OPTION_PROXY, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_REDIRECTS, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_BIND_ADDRESS, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_PROXY, CLIENT, Value::Spelled(way::set_proxy, way::proxy)),
+    kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::Switch(|options| &mut options.proxy_environment)),
+    kept(WS_OPTION_REDIRECTS, CLIENT, Value::Number(|options| &mut options.redirects, 0, 100)),
+    kept(WS_OPTION_BIND_ADDRESS, CLIENT, Value::Spelled(way::set_own_address, way::own_address)),
     kept(WS_OPTION_TLS_CA, CLIENT, Value::NotBuilt),
     kept(WS_OPTION_TLS_CERTIFICATE, TLS_OWN, Value::NotBuilt),
     Row { number: WS_OPTION_TLS_KEY, value: Value::NotBuilt, set: TLS_OWN, query: 0 },

@@ -64,7 +64,7 @@ fn defaults_are_those_of_the_header() {
         assert_eq!(said, found, "{:?}", row.number);
         compared += 1;
     }
-    assert_eq!(compared, 24);
+    assert_eq!(compared, 28);
 }
 
 #[test]
