@@ -7,12 +7,14 @@
 //! In scope: the stages (`stages`), what leads to another round (`rounds`), their time limits, and errors with all that was tried. Out of scope:
 //! waiting, threads and the clock (`driver`), and what a request holds between its calls (`client`).
 
+mod arrival;
 mod exchange;
 mod limit;
 mod rounds;
 mod route;
 mod stages;
 
+pub use arrival::{Arrival, ArrivalStep, Arrived};
 pub use exchange::{HeadExchange, Peer};
 
 use std::io;
