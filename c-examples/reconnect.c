@@ -37,8 +37,10 @@ static int print_messages(ws_handle websocket)
         if (ended) return ws_close(websocket, WS_CLOSE_GOING_AWAY, NULL, 0), 0;
         if (status != WS_OK) return failed("ws_receive_message", status);
         if (type == WS_CLOSE_FRAME) {
-            uint16_t close_status = WS_CLOSE_ABNORMAL;
-            ws_query_close_status(websocket, &close_status, NULL, 0, &length);
+            uint16_t close_status;
+            char reason[124];
+            status = ws_query_close_status(websocket, &close_status, reason, sizeof reason, &length);
+            if (status != WS_OK) return failed("ws_query_close_status", status);
             ws_close(websocket, WS_CLOSE_NORMAL, NULL, 0);
             return close_status == WS_CLOSE_NORMAL ? 0 : 1; /* 1001, 1012, 1013: it will be back */
         }
