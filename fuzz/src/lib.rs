@@ -6,4 +6,5 @@ pub mod frames;
 pub mod heads;
 mod input;
 mod model;
+pub mod reach;
 pub mod sessions;
