@@ -17,6 +17,7 @@ use crate::protocol::handshake::{Agreement, is_reserved_header};
 use crate::protocol::{Role, Url};
 use crate::session::Session;
 use crate::transport::Stream;
+use crate::transport::tls::{self, Configurations, Security};
 
 mod on_loop;
 
@@ -34,6 +35,7 @@ pub struct Request {
     sign: StopSign,
     /// Whether an attempt makes its own connection; else there is one attempt, over the socket that the program gave.
     dials: bool,
+    tls: Arc<Configurations>,
     may_start_threads: bool,
     /// If its session is asynchronous.
     on_loop: Option<OnLoop>,
@@ -71,6 +73,7 @@ struct Answer {
     subprotocol: Option<String>,
     local_address: String,
     remote_address: String,
+    security: Option<Security>,
 }
 
 #[derive(Debug)]
@@ -96,7 +99,7 @@ impl Request {
     fn new(session: &Session, url: &str, stream: Option<Stream>) -> Result<Arc<Request>> {
         let url = Url::parse(url)?;
         if url.is_secure() {
-            return Err(Error::new(Status::NotSupported, "wss is not built yet"));
+            tls::check_built()?;
         }
         Ok(Arc::new(Request {
             url,
@@ -106,6 +109,7 @@ impl Request {
             dials: stream.is_none(),
             state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
             sign: StopSign::default(),
+            tls: session.tls(),
             may_start_threads: session.may_start_threads(),
             on_loop: session.loops().map(OnLoop::new),
         }))
@@ -179,8 +183,9 @@ impl Request {
         let stream = self.begin()?;
         let headers = lock(&self.headers).clone();
         let Logins { server: credentials, proxy: proxy_credentials } = lock(&self.logins).clone();
-        let (url, options, sources) = (self.url.clone(), self.options(), &driver::OPENING_SOURCES);
-        let plan = Plan { url, options, headers, credentials, proxy_credentials, stream, sources };
+        let (url, options, tls) = (self.url.clone(), self.options(), Arc::clone(&self.tls));
+        let sources = &driver::OPENING_SOURCES;
+        let plan = Plan { url, options, headers, credentials, proxy_credentials, stream, tls, sources };
         Ok(Opening::new(plan, clock::now()))
     }
 
@@ -236,6 +241,7 @@ impl Request {
             subprotocol,
             local_address: reply.local_address,
             remote_address: reply.remote_address,
+            security: reply.security,
         }
     }
 
@@ -306,6 +312,11 @@ impl Request {
     /// The server's address.
     pub fn remote_address(&self) -> Result<String> {
         self.answer(|answer| Ok(answer.remote_address.clone()))
+    }
+
+    /// How the connection is secured; `None` if it is not.
+    pub fn security(&self) -> Result<Option<Security>> {
+        self.answer(|answer| Ok(answer.security.clone()))
     }
 
     fn answer<T>(&self, read: impl FnOnce(&mut Answer) -> Result<T>) -> Result<T> {

@@ -5,10 +5,14 @@
 //!
 //! A session owns a set; a request, listener or websocket gets a copy when it is made and never sees later changes to its parent's.
 
+mod tls;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use tls::TlsOptions;
 
 /// The options of one handle. Cheap to hand to children: they share it behind an [`Arc`] until somebody changes it.
 #[derive(Clone, Debug)]
@@ -74,6 +78,10 @@ pub struct Options {
     pub redirects: u32,
     /// The own address that a client connects from.
     pub own_address: Option<IpAddr>,
+    /// What TLS is to do.
+    pub tls: Arc<TlsOptions>,
+    /// The name that a server's certificate must have; `None` = the URL's.
+    pub tls_server_name: Option<String>,
 }
 
 impl Options {
@@ -116,6 +124,8 @@ impl Default for Options {
             proxy_environment: false,
             redirects: 0,
             own_address: None,
+            tls: Arc::default(),
+            tls_server_name: None,
         }
     }
 }

@@ -29,6 +29,7 @@ fn opening_with(url: &str, change: impl FnOnce(&mut Options)) -> Opening {
         credentials: Vec::new(),
         proxy_credentials: Vec::new(),
         stream: None,
+        tls: Arc::default(),
         sources: &ws101::driver::OPENING_SOURCES,
     };
     Opening::new(plan, Duration::ZERO)

@@ -7,4 +7,6 @@ pub mod heads;
 mod input;
 mod model;
 pub mod reach;
+#[cfg(feature = "tls")]
+pub mod records;
 pub mod sessions;

@@ -45,6 +45,7 @@ fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
 ///         WS_ERROR_PROXY: client, the proxy failed, or asks for credentials that there are none of (HTTP status 407);
 ///         WS_ERROR_REDIRECT_FAILED: client, a redirect was not followed, although WS_OPTION_REDIRECTS is not 0;
 ///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
+///         WS_ERROR_CERT_*, WS_ERROR_CLIENT_CERT_NEEDED, WS_ERROR_TLS_CHANNEL, WS_ERROR_TLS: as ws_handshake;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
 ///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
@@ -84,12 +85,13 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
 
 /// Does the I/O of the handshake, and leaves the decision to the program.
 ///
-/// Client: connects, through the proxy if there is one, sends the request and reads the head of the answer; whatever its status, this
-/// is WS_OK. The addresses of a name are tried in the manner of happy eyeballs (RFC 8305). Challenges are answered if ws_set_credentials
-/// was called, and redirects followed up to WS_OPTION_REDIRECTS, within the same WS_OPTION_HANDSHAKE_TIMEOUT; Authorization, Cookie and
-/// Host that the program added are not sent to another server. A proxy's 407 without credentials is an answer like a server's: look at
-/// Proxy-Authenticate, add a header Proxy-Authorization, which only the proxy gets, and call this again. Server: reads the head
-/// of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+/// Client: connects, through the proxy if there is one, agrees on TLS for wss, sends the request and reads the head of the answer; whatever
+/// its status, this is WS_OK. The addresses of a name are tried in the manner of happy eyeballs (RFC 8305). Challenges are answered if
+/// ws_set_credentials was called, and redirects followed up to WS_OPTION_REDIRECTS, within the same WS_OPTION_HANDSHAKE_TIMEOUT;
+/// Authorization, Cookie and Host that the program added, and its certificate, are not shown to another server. A proxy's 407 without
+/// credentials is an answer like a server's: look at Proxy-Authenticate, add a header Proxy-Authorization, which only the proxy gets, and
+/// call this again. Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up
+/// ws_accept; what chapter 7 says that the library
 /// refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
 /// thread, or refuse with ws_respond or by closing.
 ///
@@ -103,6 +105,9 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
 ///         WS_ERROR_PROXY: client, the proxy refused (but for 407), failed, or is none; WS_ERROR_LOGIN_FAILURE: client, a SOCKS5 proxy
 ///         did not accept the credentials, or wants some;
 ///         WS_ERROR_REDIRECT_FAILED: client, a redirect too many, to nowhere, or from wss to ws;
+///         WS_ERROR_CERT_DATE_INVALID, WS_ERROR_CERT_NAME_INVALID, WS_ERROR_CERT_UNKNOWN_ISSUER, WS_ERROR_CERT_INVALID: the peer's
+///         certificate; WS_ERROR_CERT_REVOKED: also a key that is not pinned; WS_ERROR_CLIENT_CERT_NEEDED: one is asked for;
+///         WS_ERROR_TLS_CHANNEL: the peer breaks TLS, or does not speak it; WS_ERROR_TLS: anything else about TLS;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
 ///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
 ///

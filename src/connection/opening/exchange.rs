@@ -84,7 +84,7 @@ impl HeadExchange {
             match stream.send(&self.outgoing[self.sent..], &[], Patience::None) {
                 Ok(count) => self.sent += count,
                 Err(error) if is_nothing(&error) => return Ok(None),
-                Err(error) => return Err(self.lost(&error)),
+                Err(error) => return Err(self.last_words(stream).unwrap_or_else(|| self.lost(&error))),
             }
         }
         Ok(Some(()))
@@ -162,6 +162,13 @@ impl HeadExchange {
             Err(error) if is_nothing(&error) => Ok(None),
             Err(error) => Err(self.lost(&error)),
         }
+    }
+
+    /// What an encrypted peer has said before it went: its alert explains more than the broken socket does.
+    fn last_words(&self, stream: &Stream) -> Option<Error> {
+        stream.security()?;
+        let error = stream.receive(&mut [0; READ], &mut [], Patience::None).err().filter(|error| !is_nothing(error))?;
+        Some(self.lost(&error))
     }
 
     fn lost(&self, error: &io::Error) -> Error {

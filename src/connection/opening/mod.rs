@@ -1,5 +1,5 @@
-//! A client's way to an answer, as one step machine that never waits: look the name up, connect, pass the proxy, ask, read the answer; and
-//! again, where credentials or a redirect are to be tried.
+//! A client's way to an answer, as one step machine that never waits: look the name up, connect, pass the proxy, agree on TLS, ask, read the
+//! answer; and again, where credentials or a redirect are to be tried. And a server's, to a request ([`Arrival`]).
 //!
 //! Whoever waits drives it: [`Opening::step`] until it is done; after [`OpeningStep::Blocked`], wait for what [`Opening::waits`] names; after
 //! [`OpeningStep::LookUp`], resolve the name however that is done there, and tell [`Opening::found`].
@@ -20,6 +20,7 @@ pub use exchange::{HeadExchange, Peer};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result, Status};
@@ -29,9 +30,10 @@ use crate::options::SharedOptions;
 use crate::protocol::Url;
 use crate::protocol::handshake::Agreement;
 use crate::transport::proxy::Proxy;
+use crate::transport::tls::{Configurations, Security};
 use crate::transport::{Interest, Stream};
 use limit::Limit;
-use stages::Stage;
+use stages::{Begin, Stage};
 
 /// What an opening needs and does not have of its own.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct Plan {
     pub proxy_credentials: Vec<Credentials>,
     /// The connection, if there is one already; then there is no other.
     pub stream: Option<Stream>,
+    /// What the session has ready for TLS.
+    pub tls: Arc<Configurations>,
     /// Randomness, the date, the environment.
     pub sources: &'static OpeningSources,
 }
@@ -82,6 +86,8 @@ pub struct Reply {
     pub remote_address: String,
     /// This side's address.
     pub local_address: String,
+    /// How the connection is secured, if it is.
+    pub security: Option<Security>,
 }
 
 /// What a step did.
@@ -126,8 +132,11 @@ pub struct Opening {
     proxy: Option<Proxy>,
     /// Redirects that were followed.
     redirects: u32,
+    /// It is not the server that the program meant, but one that a redirect led to.
+    is_elsewhere: bool,
     /// Whether another connection can be made.
     dials: bool,
+    tls: Arc<Configurations>,
     sources: &'static OpeningSources,
     whole: Limit,
     stage: Stage,
@@ -144,7 +153,7 @@ enum Moved {
 impl Opening {
     /// An opening that has done nothing yet; its time runs from now.
     pub fn new(plan: Plan, now: Duration) -> Opening {
-        let Plan { url, options, headers, credentials, proxy_credentials, stream, sources } = plan;
+        let Plan { url, options, headers, credentials, proxy_credentials, stream, tls, sources } = plan;
         Opening {
             url,
             whole: Limit::new(options.handshake_timeout, now),
@@ -156,9 +165,11 @@ impl Opening {
             proxy_credentials,
             proxy: None,
             redirects: 0,
+            is_elsewhere: false,
             dials: stream.is_none(),
+            tls,
             sources,
-            stage: Stage::Start(stream),
+            stage: Stage::Start(stream.map_or(Begin::Dial, Begin::Given)),
         }
     }
 
@@ -166,11 +177,12 @@ impl Opening {
     pub fn step(&mut self, now: Duration) -> Result<OpeningStep> {
         loop {
             let moved = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Start(stream) => self.start(stream, now)?,
+                Stage::Start(begin) => self.start(begin, now)?,
                 Stage::LookUp(look_up) => self.look_up(look_up, now)?,
                 Stage::Dial(dial) => self.dial(dial, now)?,
                 Stage::DialLocal(dial) => self.dial_local(dial, now)?,
                 Stage::Socks(tunnel) => self.pass_socks(tunnel, now)?,
+                Stage::Secure(securing) => self.secure(securing, now)?,
                 Stage::Send(asking) => self.send(asking, now)?,
                 Stage::Head(asking) => self.read_head(asking, now)?,
                 Stage::Body(refused) => self.read_body(refused, now)?,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::stages::{Asking, Refused, Stage};
+use super::stages::{Asking, Begin, Refused, Stage};
 use super::{Moved, Opening, Peer, Reply};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::auth::{Advice, Authenticator};
@@ -27,7 +27,7 @@ impl Opening {
             }
             301 | 302 | 303 | 307 | 308 if self.options.redirects > 0 && self.dials && head.headers.has("Location") => {
                 self.redirect(&head)?;
-                Ok(Moved::To(Stage::Start(None)))
+                Ok(Moved::To(Stage::Start(Begin::Dial)))
             }
             _ => Ok(Opening::refused(asking, head, false, false, now)),
         }
@@ -60,8 +60,8 @@ impl Opening {
         match asking.exchange.peer() {
             Peer::Proxy if is_kept => self.ask_proxy(asking.ask, asking.stream, true).map(Moved::To),
             Peer::Proxy => self.reach(asking.ask, now),
-            _ if is_kept => Ok(Moved::To(Stage::Start(Some(asking.stream)))),
-            _ if self.dials => Ok(Moved::To(Stage::Start(None))),
+            _ if is_kept => Ok(Moved::To(Stage::Start(Begin::Kept(asking.stream)))),
+            _ if self.dials => Ok(Moved::To(Stage::Start(Begin::Dial))),
             _ => Ok(self.done(asking, head, body.into_content(), false)),
         }
     }
@@ -86,6 +86,7 @@ impl Opening {
         if self.url.is_same_server(&to) {
             self.authenticator = Authenticator::new(self.credentials.clone());
         } else {
+            self.is_elsewhere = true;
             self.credentials.clear();
             self.authenticator = Authenticator::default();
             self.headers = without(&self.headers, &ONLY_FOR_ONE_SERVER);
@@ -109,9 +110,8 @@ impl Opening {
                 verdict.map_err(|refusal| self.with_answer(refusal.into(), &head))
             }
         };
-        let early = exchange.into_rest();
-        let url = self.url.clone();
-        Moved::Done(Box::new(Reply { url, head, verdict, stream, early, body, remote_address, local_address }))
+        let (url, early, security) = (self.url.clone(), exchange.into_rest(), stream.security());
+        Moved::Done(Box::new(Reply { url, head, verdict, stream, early, body, remote_address, local_address, security }))
     }
 
     fn proxy_wants_login(&self, head: &ResponseHead, is_rejected: bool) -> Error {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::limit::Limit;
@@ -12,6 +13,7 @@ use crate::http::{Body, Headers, Limits, ResponseHead, shown, write_request};
 use crate::protocol::handshake::{ClientHandshake, Key, Offer};
 use crate::transport::dial::{self, Attempt, How, Race, RaceStep};
 use crate::transport::proxy::{Proxy, ProxyKind, Socks, SocksStep};
+use crate::transport::tls::Handshake;
 use crate::transport::{Interest, Stream};
 
 /// How long the page that comes with a refusal is waited for: its sender may keep the connection open for good.
@@ -23,17 +25,29 @@ const LOCAL_RETRY: Duration = Duration::from_millis(10);
 /// Where an opening is.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The request is to be made, over this connection if there is one.
-    Start(Option<Stream>),
+    /// The request is to be made.
+    Start(Begin),
     LookUp(Box<LookUp>),
     Dial(Box<Dial>),
     DialLocal(Box<DialLocal>),
     Socks(Box<Tunnel>),
+    Secure(Box<Securing>),
     Send(Box<Asking>),
     Head(Box<Asking>),
     Body(Box<Refused>),
     /// There was an answer or an error.
     Over,
+}
+
+/// Over which connection a round goes.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// A new one.
+    Dial,
+    /// The program's own, on which nothing was said yet.
+    Given(Stream),
+    /// That of the last round, which its peer keeps alive.
+    Kept(Stream),
 }
 
 /// The upgrade that is asked for, and the judge of the answer.
@@ -75,6 +89,14 @@ pub(super) struct Tunnel {
     interest: Interest,
 }
 
+/// A connection on which TLS is being agreed on.
+#[derive(Debug)]
+pub(super) struct Securing {
+    ask: Ask,
+    handshake: Handshake,
+    interest: Interest,
+}
+
 /// A request that is on its way, to the server or to a proxy.
 #[derive(Debug)]
 pub(super) struct Asking {
@@ -113,6 +135,7 @@ impl Stage {
                 Waits { sockets, until: dial.limit.end().into_iter().chain(next).min() }
             }
             Stage::Socks(tunnel) => Waits { sockets: one(&tunnel.stream, tunnel.interest), until: None },
+            Stage::Secure(securing) => Waits { sockets: one(securing.handshake.stream(), securing.interest), until: None },
             Stage::Send(asking) => Waits { sockets: one(&asking.stream, Interest::WRITE), until: None },
             Stage::Head(asking) => Waits { sockets: one(&asking.stream, Interest::READ), until: None },
             Stage::Body(refused) => Waits { sockets: one(&refused.asking.stream, Interest::READ), until: refused.limit.end() },
@@ -123,11 +146,12 @@ impl Stage {
 
 /// Up to a connection.
 impl Opening {
-    pub(super) fn start(&mut self, stream: Option<Stream>, now: Duration) -> Result<Moved> {
+    pub(super) fn start(&mut self, begin: Begin, now: Duration) -> Result<Moved> {
         let ask = Ask { handshake: self.handshake()? };
-        if let Some(stream) = stream {
-            let is_reused = self.dials;
-            return Ok(Moved::To(self.ask_server(ask, stream, is_reused)));
+        match begin {
+            Begin::Kept(stream) => return Ok(Moved::To(self.ask_server(ask, stream, true))),
+            Begin::Given(stream) => return self.secured(ask, stream),
+            Begin::Dial => {}
         }
         if let Some(path) = self.url.socket_path() {
             log::debug!("{path}: connecting");
@@ -285,12 +309,24 @@ impl Opening {
         }
     }
 
-    /// What goes over the stream goes to the server.
+    /// What goes over the stream goes to the server: TLS, if the URL wants it, else the request.
     pub(super) fn secured(&mut self, ask: Ask, stream: Stream) -> Result<Moved> {
-        if self.url.is_secure() {
-            return Err(Error::new(Status::NotSupported, "wss is not built yet").in_phase(Phase::Tls));
+        if !self.url.is_secure() {
+            return Ok(Moved::To(self.ask_server(ask, stream, false)));
         }
-        Ok(Moved::To(self.ask_server(ask, stream, false)))
+        let named = self.options.tls_server_name.as_deref().filter(|_| !self.is_elsewhere);
+        let options = if self.is_elsewhere { &Arc::new(self.options.tls.without_certificate()) } else { &self.options.tls };
+        let handshake = Handshake::client(stream, &self.tls.client(options)?, named.unwrap_or(self.url.host()))?;
+        Ok(Moved::To(Stage::Secure(Box::new(Securing { ask, handshake, interest: Interest::WRITE }))))
+    }
+
+    pub(super) fn secure(&mut self, mut securing: Box<Securing>, now: Duration) -> Result<Moved> {
+        let Some(interest) = securing.handshake.step()? else {
+            return Ok(Moved::To(self.ask_server(securing.ask, securing.handshake.into_stream(), false)));
+        };
+        self.whole.check(now, Phase::Tls, "the server did not finish the TLS handshake")?;
+        securing.interest = interest;
+        Ok(Moved::Blocked(Stage::Secure(securing)))
     }
 }
 
@@ -364,7 +400,7 @@ impl Opening {
         log::debug!("the connection was not kept alive: {error}");
         match asking.exchange.peer() {
             Peer::Proxy => self.reach(asking.ask, now),
-            _ => Ok(Moved::To(Stage::Start(None))),
+            _ => Ok(Moved::To(Stage::Start(Begin::Dial))),
         }
     }
 

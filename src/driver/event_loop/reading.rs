@@ -534,7 +534,9 @@ impl Socket {
     fn look_at_life(self: &Arc<Self>, now: Duration) -> Option<Duration> {
         // Since then, in milliseconds that may have gone round.
         let since = (now.as_millis() as u32).wrapping_sub(self.last_life.load(Ordering::Relaxed));
-        (**self).note_life(now.saturating_sub(Duration::from_millis(since.into())));
+        // In whole milliseconds, so that the same moment is not taken for a later one.
+        let at = (now.as_millis() as u64).saturating_sub(since.into());
+        self.has_lived_at(Duration::from_millis(at));
         let is_blocked = {
             let state = self.state();
             (state.is_readable || state.is_held) && state.receive.is_none() && !state.is_whole && state.closing.is_none()
