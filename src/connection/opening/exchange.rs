@@ -149,7 +149,12 @@ impl HeadExchange {
 
     fn read(&mut self, stream: &Stream) -> Result<Option<()>> {
         let mut room = [0; READ];
-        match stream.receive(&mut room, &mut [], Patience::None) {
+        let received = stream.receive(&mut room, &mut [], Patience::None);
+        if stream.wants_write() {
+            // An alert of the encryption. Nobody else sends here; what the socket does not take now has to do without.
+            let _ = stream.flush(Patience::None);
+        }
+        match received {
             Ok(0) => {
                 let when = if self.incoming.is_empty() { "without a word" } else { "in the middle of its head" };
                 Err(self.peer.error(Status::Connection, format!("{} ended the connection {when}", self.peer.name())))
