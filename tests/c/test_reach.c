@@ -26,14 +26,20 @@ static bool set_text(ws_handle handle, ws_option option, const char *text) {
   return CHECK_STATUS(WS_OK, ws_set_option(handle, option, text, strlen(text)));
 }
 
+static bool client_set(client *client, uint16_t port, unsigned how);
+
 static bool client_open(client *client, uint16_t port, unsigned how) {
+  client->session = client->request = client->websocket = WS_NO_HANDLE;
+  return CHECK_STATUS(WS_OK, ws_open("test/1", 0, &client->session)) && client_set(client, port, how);
+}
+
+static bool client_set(client *client, uint16_t port, unsigned how) {
   char text[256];
   bool done;
-  client->session = client->request = client->websocket = WS_NO_HANDLE;
   /* Through a proxy the name is the proxy's to resolve. */
   if ((how & (HTTP_PROXY | SOCKS_PROXY)) != 0) (void)snprintf(text, sizeof text, "ws://server.example:81/path?query");
   else (void)snprintf(text, sizeof text, "ws://127.0.0.1:%u/path?query", (unsigned)port);
-  done = CHECK_STATUS(WS_OK, ws_open("test/1", 0, &client->session)) && CHECK_STATUS(WS_OK, ws_connect(client->session, text, &client->request));
+  done = CHECK_STATUS(WS_OK, ws_connect(client->session, text, &client->request));
   if (!done) return false;
   if ((how & LOGIN_BASIC) != 0) done &= CHECK_STATUS(WS_OK, ws_set_credentials(client->request, 0, 1, "user", "secret"));
   if ((how & LOGIN_DIGEST) != 0) done &= CHECK_STATUS(WS_OK, ws_set_credentials(client->request, 0, 8, "user", "secret"));
@@ -236,6 +242,42 @@ static void a_conversation_in(size_t row, bool in_one_step) {
 static void a_conversation(size_t row) { a_conversation_in(row, false); }
 static void a_conversation_in_one_step(size_t row) { a_conversation_in(row, true); }
 
+/* The same on a loop: the same steps, and nobody's thread waits. */
+static void a_conversation_on_a_loop(size_t row) {
+  const talk_row *talk = &talks[row];
+  static script script;
+  ws_handle loop = WS_NO_HANDLE;
+  ws_event events[8];
+  size_t count = 0;
+  bool has_ended = false;
+  uint64_t until = check_now_ms() + PEER_WAIT_MS;
+  client client = {WS_NO_HANDLE, WS_NO_HANDLE, WS_NO_HANDLE};
+  check_label("%s", talk->name);
+  REQUIRE(script_start(&script, talk->turns, script_length(talk->turns)));
+  REQUIRE_STATUS(WS_OK, ws_loop_create(0, &loop));
+  REQUIRE_STATUS(WS_OK, ws_open("test/1", WS_FLAG_ASYNC, &client.session));
+  REQUIRE_STATUS(WS_OK, ws_set_option(client.session, WS_OPTION_LOOP, &loop, sizeof loop));
+  REQUIRE(client_set(&client, script.port, talk->how));
+  REQUIRE_STATUS(WS_PENDING, ws_complete_upgrade(client.request, &client.websocket));
+  while (!has_ended && check_now_ms() < until && CHECK_STATUS(WS_OK, ws_loop_wait(loop, events, CHECK_COUNT(events), &count, 100))) {
+    for (size_t i = 0; i < count; i++) {
+      if (events[i].handle != client.request || events[i].type != WS_EVENT_UPGRADED) continue;
+      has_ended = true;
+      CHECK_STATUS(talk->upgrade, events[i].status);
+      client.websocket = events[i].child;
+      if (events[i].error != NULL) CHECK(strstr(events[i].error->message, talk->message) != NULL);
+    }
+  }
+  CHECK(has_ended);
+  if (talk->upgrade != WS_OK) the_failure_is_told(&client, talk);
+  client_close(&client);
+  for (int i = 0; i < 5; i++) (void)ws_loop_wait(loop, events, CHECK_COUNT(events), &count, 10);
+  CHECK_STATUS(WS_OK, ws_close_handle(loop));
+  script_end_play(&script);
+  CHECK_NUMBER(script_length(talk->turns), script.played);
+  CHECK_NUMBER(talk->connections, script.connections);
+}
+
 /* ---- more than one server ---------------------------------------------------------------------------------------------------------- */
 
 /* Another name for the same machine is another server. */
@@ -292,6 +334,46 @@ static void a_program_answers_by_itself(void) {
   client_close(&client);
   script_end_play(&script);
   CHECK_NUMBER(5, script.played);
+}
+
+/* Both ends are the library's: a server that asks for a login before it upgrades, as the article's does. */
+static void *ask_for_login(void *argument) {
+  ws_handle listener = *(ws_handle *)argument, request = WS_NO_HANDLE, websocket = WS_NO_HANDLE;
+  char value[128];
+  size_t length = sizeof value;
+  if (!CHECK_STATUS(WS_OK, ws_accept(listener, &request)) || !CHECK_STATUS(WS_OK, ws_handshake(request))) return NULL;
+  CHECK_STATUS(WS_ERROR_HEADER_NOT_FOUND, ws_query_header(request, "Authorization", 0, value, &length));
+  CHECK_STATUS(WS_OK, ws_add_header(request, "WWW-Authenticate", "Basic realm=\"here\", charset=\"UTF-8\""));
+  CHECK_STATUS(WS_OK, ws_respond(request, 401, "text/plain", "who are you?", 12));
+  CHECK_STATUS(WS_OK, ws_close_handle(request));
+  if (!CHECK_STATUS(WS_OK, ws_accept(listener, &request)) || !CHECK_STATUS(WS_OK, ws_handshake(request))) return NULL;
+  length = sizeof value;
+  CHECK_STATUS(WS_OK, ws_query_header(request, "Authorization", 0, value, &length));
+  CHECK_TEXT(BASIC, value);
+  CHECK_STATUS(WS_OK, ws_complete_upgrade(request, &websocket));
+  CHECK_STATUS(WS_OK, ws_send(websocket, WS_UTF8_MESSAGE, "welcome", 7));
+  CHECK_STATUS(WS_OK, ws_close_handle(request));
+  CHECK_STATUS(WS_OK, ws_close(websocket, WS_CLOSE_NORMAL, NULL, 0));
+  CHECK_STATUS(WS_OK, ws_close_handle(websocket));
+  return NULL;
+}
+
+static void a_server_of_the_library_asks_for_a_login(void) {
+  ws_handle session = WS_NO_HANDLE, listener = WS_NO_HANDLE;
+  uint16_t port = 0;
+  pthread_t thread;
+  client client;
+  REQUIRE_STATUS(WS_OK, ws_open(NULL, 0, &session));
+  REQUIRE(pair_listen(session, "/", &listener, &port));
+  REQUIRE(pthread_create(&thread, NULL, ask_for_login, &listener) == 0);
+  REQUIRE(client_open(&client, port, LOGIN_BASIC));
+  CHECK_STATUS(WS_OK, ws_complete_upgrade(client.request, &client.websocket));
+  CHECK(RECEIVES(client.websocket, 16, WS_UTF8_MESSAGE, "welcome", 7));
+  CHECK(RECEIVES(client.websocket, 16, WS_CLOSE_FRAME, "", 0));
+  (void)pthread_join(thread, NULL);
+  client_close(&client);
+  CHECK_STATUS(WS_OK, ws_close_handle(listener));
+  CHECK_STATUS(WS_OK, ws_close_handle(session));
 }
 
 /* ---- whether and when to try again ------------------------------------------------------------------------------------------------- */
@@ -533,8 +615,10 @@ int main(int argc, char **argv) {
   static const check_test tests[] = {
       CHECK_ROWS(a_conversation, talks),
       CHECK_ROWS(a_conversation_in_one_step, talks),
+      CHECK_ROWS(a_conversation_on_a_loop, talks),
       CHECK_TEST(secrets_stay_with_their_server),
       CHECK_TEST(a_program_answers_by_itself),
+      CHECK_TEST(a_server_of_the_library_asks_for_a_login),
       CHECK_ROWS(another_attempt_makes_sense, retries),
       CHECK_TEST(a_proxy_may_ask_to_come_again),
       CHECK_TEST(each_address_is_named_with_its_time),
