@@ -355,9 +355,6 @@ static const stage stages[] = {
     {"nobody answers the connection attempt", begin_connect, call_handshake, WS_OPERATION_HANDSHAKE, NULL},
     {"nobody answers it within the whole handshake", begin_whole, call_upgrade, WS_OPERATION_UPGRADE, NULL},
     {"the response head does not come", begin_head, call_upgrade, WS_OPERATION_UPGRADE, connects_again},
-    {"the proxy says nothing", begin_http_proxy, call_handshake, WS_OPERATION_HANDSHAKE, NULL},
-    {"the SOCKS proxy says nothing", begin_socks_proxy, call_upgrade, WS_OPERATION_UPGRADE, NULL},
-    {"the queue of a socket of this machine is full", begin_local, call_handshake, WS_OPERATION_HANDSHAKE, takes_room},
     {"the request head does not come", begin_request, call_handshake, WS_OPERATION_HANDSHAKE, NULL},
     {"half of the request head comes", begin_half_request, call_upgrade, WS_OPERATION_UPGRADE, NULL},
     {"nothing to receive", begin_receive, call_receive, WS_OPERATION_RECEIVE, receives_again},
@@ -368,6 +365,9 @@ static const stage stages[] = {
     {"the close frame is not answered", begin_close, call_close, WS_OPERATION_CLOSE, NULL},
     {"the close frame cannot leave", begin_close_behind, call_close, WS_OPERATION_CLOSE, NULL},
     {"the close frame of a shutdown cannot leave", begin_close_behind, call_shutdown, WS_OPERATION_SHUTDOWN, NULL},
+    {"the proxy says nothing", begin_http_proxy, call_handshake, WS_OPERATION_HANDSHAKE, NULL},
+    {"the SOCKS proxy says nothing", begin_socks_proxy, call_upgrade, WS_OPERATION_UPGRADE, NULL},
+    {"the queue of a socket of this machine is full", begin_local, call_handshake, WS_OPERATION_HANDSHAKE, takes_room},
     {"nobody connects", begin_accept, call_accept, WS_OPERATION_ACCEPT, accepts_again}, /* last: it has no limit */
 };
 #define STAGES CHECK_COUNT(stages)
