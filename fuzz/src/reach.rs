@@ -34,7 +34,7 @@ fn follow(location: &str) -> bool {
         assert!(to.target().starts_with('/') && to.target().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{}", to.target());
         assert_eq!(Url::parse(&to.to_string()).as_ref(), Ok(&to), "{location:?}");
         assert!(to.socket_path().is_none() || to.socket_path() == from.socket_path(), "no redirect leads into this machine");
-        assert_eq!(from.is_same_server(&from), true);
+        assert!(from.is_same_server(&from));
         assert!(!from.is_secure() || to.is_secure() || !from.is_same_server(&to));
     }
     found
