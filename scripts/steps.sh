@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop proxies tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
+steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -160,6 +160,10 @@ step_proxies() {
   build_tree release
   [ -z "${CI-}" ] || install_packages squid tinyproxy microsocks dante-server nginx-light haproxy || true
   run_judge tests/proxies/run
+}
+
+step_addresses() {
+  build_tree release
   run_judge tests/proxies/addresses
 }
 
