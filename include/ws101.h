@@ -302,7 +302,8 @@ WS_API ws_status ws_open(const char *user_agent, uint32_t flags, ws_handle *sess
  *
  * @param session The session.
  * @param url     "ws://host:port/path?query" or "wss://…", in UTF-8; copied. Only the host is needed; an IPv6 address is in
- *                brackets; the default ports are 80 and 443. User names and fragments are refused.
+ *                brackets; the default ports are 80 and 443. User names and fragments are refused. "ws+unix:/path/to.sock:/target"
+ *                is a socket of this machine; what is no letter of a URL in its path, and a colon, is percent-encoded.
  * @param request OUT: the request; close it with ws_close_handle, at the earliest after ws_complete_upgrade.
  *
  * @return WS_OK;
@@ -497,9 +498,10 @@ typedef void (*ws_log_callback)(int32_t level, const char *line, void *context);
  *
  * 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
  * with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
- * their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
- * names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
- * credentials are never logged.
+ * their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged line by line
+ * (">" sent, "<" received), with "..." for the query of a URL and for every value that may be secret: those of Authorization, Cookie and
+ * their kin, and of all headers that the library does not know. The sentence of a refusal may show what was wrong in a header of the
+ * upgrade. Payloads and credentials are never logged.
  *
  * @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
  * @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may
