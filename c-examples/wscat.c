@@ -3,6 +3,7 @@
  * The main thread sends what is typed and keeps the time; every connection has another thread that receives. Nothing needs a lock for that: one thread may
  * receive on a handle while others send on it. The end is polite in both directions: a close frame, then the peer's. */
 #include "example.h"
+#include "wscat_dial.h"
 #include "wscat_listen.h"
 #include "wscat_peer.h"
 
@@ -21,7 +22,11 @@ static const char help[] =
     "      --header \"N: V\"    add a header to the request; may be repeated\n"
     "      --subprotocol P    offer a sub-protocol (--listen: choose it if it is offered); may be repeated, the best first\n"
     "      --ping             send a ping every second, and tell how long the answers took\n"
-    "      --proxy URL        connect through a proxy\n"
+    "      --user NAME:PASS   answer a server that asks for a login (Basic or Digest)\n"
+    "      --location         go where redirects lead, ten at most\n"
+    "      --unix PATH        connect to this socket of this machine; the URL says what to ask for\n"
+    "      --resolve ADDRESS  connect to this address, whatever the URL's name means elsewhere\n"
+    "      --proxy URL        connect through a proxy: http://[name:pass@]host:port or socks5://...; \"env\" = what http_proxy and its kin say\n"
     "      --cacert FILE      trust only these authorities (PEM)\n"
     "      --insecure         trust any certificate: anybody may be the server\n"
     "      --cert FILE        show this certificate (PEM), to a server that asks; to clients, with --listen, which is wss then\n"
@@ -32,12 +37,12 @@ static const char help[] =
     "3 the server refused the upgrade; 4 the peer closed with another status than 1000, 1001 or none.\n";
 
 static struct {
-    const char *url, *proxy, *authorities, *certificate, *key;
+    const char *url, *proxy, *authorities, *certificate, *key, *user, *unix_path, *address;
     const char *headers[MAX_HEADERS];
     size_t header_count;
     char subprotocols[1024];
     uint64_t port, wait_s;
-    bool listen, waits, insecure, deflate, ping;
+    bool listen, waits, insecure, deflate, ping, location;
 } settings;
 
 /* ---- the conversation of a client: what is typed, the clock, Ctrl-C --------------------------------------------------------------------------------- */
@@ -170,15 +175,37 @@ static ws_status add_header(ws_handle request, const char *header)
     return ws_add_header(request, name, colon + 1 + strspn(colon + 1, " \t"));
 }
 
+/* For both schemes, so that the server has the choice. */
+static bool set_login(ws_handle request)
+{
+    char user[256];
+    const char *colon = strchr(settings.user, ':');
+    if (colon == NULL || (size_t)(colon - settings.user) >= sizeof user) return fprintf(stderr, "wscat: --user takes NAME:PASSWORD\n"), false;
+    memcpy(user, settings.user, (size_t)(colon - settings.user));
+    user[colon - settings.user] = '\0';
+    ws_status status = ws_set_credentials(request, 0, 1, user, colon + 1);
+    if (status == WS_OK) status = ws_set_credentials(request, 0, 8, user, colon + 1);
+    return status == WS_OK || (show_failure(0, "--user", status), false);
+}
+
 static int run_client(ws_handle session)
 {
     char url[2048];
     ws_handle request;
-    int length = snprintf(url, sizeof url, "%s%s", strstr(settings.url, "://") == NULL ? "ws://" : "", settings.url);
+    const char *scheme = strstr(settings.url, "://") == NULL && strncmp(settings.url, "ws+unix:", 8) != 0 ? "ws://" : "";
+    int length = snprintf(url, sizeof url, "%s%s", scheme, settings.url);
     if (length < 0 || (size_t)length >= sizeof url) return fprintf(stderr, "wscat: the URL is too long\n"), EXIT_USAGE;
-    ws_status status = ws_connect(session, url, &request);
+    ws_status status;
+    if (settings.unix_path == NULL && settings.address == NULL) {
+        status = ws_connect(session, url, &request);
+    } else {
+        int descriptor = settings.unix_path != NULL ? dial_path(settings.unix_path) : dial_address(settings.address, url);
+        if (descriptor < 0) return EXIT_LOST;
+        status = ws_connect_descriptor(session, descriptor, url, &request);
+        if (status != WS_OK) close(descriptor);
+    }
     if (status != WS_OK) return show_failure(0, url, status), EXIT_USAGE; /* no URL, or one for which this build has no TLS */
-    int result = EXIT_GOOD;
+    int result = settings.user == NULL || set_login(request) ? EXIT_GOOD : EXIT_USAGE;
     for (size_t i = 0; i != settings.header_count && result == EXIT_GOOD; ++i) {
         status = add_header(request, settings.headers[i]);
         if (status != WS_OK) show_failure(0, settings.headers[i], status), result = EXIT_USAGE;
@@ -208,10 +235,15 @@ static bool set_path(ws_handle session, const char *name, ws_option option, cons
 static bool configure(ws_handle session)
 {
     const ws_compression compression = {.size = sizeof compression, .enabled = 1};
-    const uint32_t forgive_all = 7;
+    const uint32_t forgive_all = 7, most_redirects = 10, yes = 1;
     if (settings.subprotocols[0] != '\0' &&
         !set(session, "--subprotocol", WS_OPTION_SUBPROTOCOLS, settings.subprotocols, strlen(settings.subprotocols))) return false;
-    if (settings.proxy != NULL && !set(session, "--proxy", WS_OPTION_PROXY, settings.proxy, strlen(settings.proxy))) return false;
+    if (settings.location && !set(session, "--location", WS_OPTION_REDIRECTS, &most_redirects, sizeof most_redirects)) return false;
+    if (settings.proxy != NULL && strcmp(settings.proxy, "env") == 0) {
+        if (!set(session, "--proxy", WS_OPTION_PROXY_ENVIRONMENT, &yes, sizeof yes)) return false;
+    } else if (settings.proxy != NULL && !set(session, "--proxy", WS_OPTION_PROXY, settings.proxy, strlen(settings.proxy))) {
+        return false;
+    }
     if (settings.insecure && !set(session, "--insecure", WS_OPTION_TLS_DANGER, &forgive_all, sizeof forgive_all)) return false;
     if (settings.deflate && !set(session, "--deflate", WS_OPTION_COMPRESSION, &compression, sizeof compression)) return false;
     return set_path(session, "--cacert", WS_OPTION_TLS_CA, settings.authorities) &&
@@ -236,6 +268,7 @@ static bool read_word(const char *word)
 {
     if (is(word, "--verbose", "-v")) show.verbose = true;
     else if (is(word, "--ping", NULL)) settings.ping = true;
+    else if (is(word, "--location", "-L")) settings.location = true;
     else if (is(word, "--insecure", NULL)) settings.insecure = true;
     else if (is(word, "--deflate", NULL)) settings.deflate = true;
     else if (word[0] != '-' && settings.url == NULL) settings.url = word;
@@ -251,7 +284,10 @@ static bool read_pair(const char *name, const char *value)
     if (is(name, "--wait", "-w") && read_number(value, INT32_MAX, &settings.wait_s)) return settings.waits = true;
     if (is(name, "--header", "-H") && settings.header_count != MAX_HEADERS) return settings.headers[settings.header_count++] = value, true;
     if (is(name, "--subprotocol", "-s")) return add_subprotocol(value);
-    if (is(name, "--proxy", NULL)) return settings.proxy = value, true;
+    if (is(name, "--proxy", "-x")) return settings.proxy = value, true;
+    if (is(name, "--user", "-u")) return settings.user = value, true;
+    if (is(name, "--unix", NULL)) return settings.unix_path = value, true;
+    if (is(name, "--resolve", NULL)) return settings.address = value, true;
     if (is(name, "--cacert", NULL)) return settings.authorities = value, true;
     if (is(name, "--cert", NULL)) return settings.certificate = value, true;
     if (is(name, "--key", NULL)) return settings.key = value, true;
@@ -272,8 +308,11 @@ static bool read_arguments(char **argument)
         else if (!read_word(*argument)) return misused("cannot make sense of ", *argument);
     }
     if (settings.listen == (settings.url != NULL)) return misused("it takes a URL, or --listen PORT", "");
-    bool of_client = settings.header_count != 0 || settings.ping || settings.proxy != NULL || settings.authorities != NULL || settings.insecure;
-    return !settings.listen || !of_client || misused("--header, --ping, --proxy, --cacert and --insecure are for clients", "");
+    if (settings.unix_path != NULL && settings.address != NULL) return misused("--unix and --resolve exclude each other", "");
+    bool of_client = settings.header_count != 0 || settings.ping || settings.proxy != NULL || settings.authorities != NULL || settings.insecure ||
+                     settings.user != NULL || settings.unix_path != NULL || settings.address != NULL || settings.location;
+    return !settings.listen || !of_client ||
+           misused("--header, --ping, --user, --location, --unix, --resolve, --proxy, --cacert and --insecure are for clients", "");
 }
 
 int main(int argc, char **argv)

@@ -302,7 +302,8 @@ WS_API ws_status ws_open(const char *user_agent, uint32_t flags, ws_handle *sess
  *
  * @param session The session.
  * @param url     "ws://host:port/path?query" or "wss://…", in UTF-8; copied. Only the host is needed; an IPv6 address is in
- *                brackets; the default ports are 80 and 443. User names and fragments are refused.
+ *                brackets; the default ports are 80 and 443. User names and fragments are refused. "ws+unix:/path/to.sock:/target"
+ *                is a socket of this machine; what is no letter of a URL in its path, and a colon, is percent-encoded.
  * @param request OUT: the request; close it with ws_close_handle, at the earliest after ws_complete_upgrade.
  *
  * @return WS_OK;
@@ -320,7 +321,8 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
  *
  * Does what ws_handshake does, unless it was called before; then, client: checks the answer; server: sends the 101. A refusal
  * leaves a client's request usable: ws_query_response, ws_query_header and ws_read_body tell more, and ws_handshake makes
- * another attempt.
+ * another attempt, with further headers if ws_add_header gave some. ws_query_error has the HTTP status, whether another attempt
+ * makes sense, and how long the server asks to wait for it (Retry-After).
  *
  * @param request   The request; it may be closed afterwards without harm to the websocket.
  * @param websocket OUT: the open connection; close it with ws_close_handle.
@@ -331,6 +333,9 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
  *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, another thread is doing it, or (server) it does not
  *         ask for a WebSocket;
  *         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
+ *         WS_ERROR_LOGIN_FAILURE: client, server or proxy did not accept the credentials;
+ *         WS_ERROR_PROXY: client, the proxy failed, or asks for credentials that there are none of (HTTP status 407);
+ *         WS_ERROR_REDIRECT_FAILED: client, a redirect was not followed, although WS_OPTION_REDIRECTS is not 0;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
  *         WS_ERROR_CERT_*, WS_ERROR_CLIENT_CERT_NEEDED, WS_ERROR_TLS_CHANNEL, WS_ERROR_TLS: as ws_handshake;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
@@ -493,9 +498,10 @@ typedef void (*ws_log_callback)(int32_t level, const char *line, void *context);
  *
  * 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
  * with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
- * their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
- * names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
- * credentials are never logged.
+ * their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged line by line
+ * (">" sent, "<" received), with "..." for the query of a URL and for every value that may be secret: those of Authorization, Cookie and
+ * their kin, and of all headers that the library does not know. The sentence of a refusal may show what was wrong in a header of the
+ * upgrade. Payloads and credentials are never logged.
  *
  * @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
  * @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may
@@ -559,8 +565,13 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
 /**
  * Does the I/O of the handshake, and leaves the decision to the program.
  *
- * Client: connects, agrees on TLS for wss, sends the request and reads the head of the answer; whatever its status, this is WS_OK.
- * Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+ * Client: connects, through the proxy if there is one, agrees on TLS for wss, sends the request and reads the head of the answer; whatever
+ * its status, this is WS_OK. The addresses of a name are tried in the manner of happy eyeballs (RFC 8305). Challenges are answered if
+ * ws_set_credentials was called, and redirects followed up to WS_OPTION_REDIRECTS, within the same WS_OPTION_HANDSHAKE_TIMEOUT;
+ * Authorization, Cookie and Host that the program added, and its certificate, are not shown to another server. A proxy's 407 without
+ * credentials is an answer like a server's: look at Proxy-Authenticate, add a header Proxy-Authorization, which only the proxy gets, and
+ * call this again. Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up
+ * ws_accept; what chapter 7 says that the library
  * refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
  * thread, or refuse with ws_respond or by closing.
  *
@@ -571,6 +582,9 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
  *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
  *         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
+ *         WS_ERROR_PROXY: client, the proxy refused (but for 407), failed, or is none; WS_ERROR_LOGIN_FAILURE: client, a SOCKS5 proxy
+ *         did not accept the credentials, or wants some;
+ *         WS_ERROR_REDIRECT_FAILED: client, a redirect too many, to nowhere, or from wss to ws;
  *         WS_ERROR_CERT_DATE_INVALID, WS_ERROR_CERT_NAME_INVALID, WS_ERROR_CERT_UNKNOWN_ISSUER, WS_ERROR_CERT_INVALID: the peer's
  *         certificate; WS_ERROR_CERT_REVOKED: also a key that is not pinned; WS_ERROR_CLIENT_CERT_NEEDED: one is asked for;
  *         WS_ERROR_TLS_CHANNEL: the peer breaks TLS, or does not speak it; WS_ERROR_TLS: anything else about TLS;
@@ -600,19 +614,25 @@ WS_API ws_status ws_handshake(ws_handle request) WS_NOEXCEPT;
 WS_API ws_status ws_add_header(ws_handle request, const char *name, const char *value) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Gives user name and password for an answer 401 or 407.
+ * Gives user name and password for an answer 401 (the server's) or 407 (the proxy's).
+ *
+ * They are sent only after such an answer, within the same ws_handshake and over the same connection where it is kept alive, to the
+ * server of the request's URL alone: a redirect to another one goes there without them. Give them for both schemes, by two calls, to
+ * have the stronger one of those that are asked for. Digest is MD5 or SHA-256 with qop=auth. A SOCKS5 proxy gets them whatever
+ * their scheme. The login in a proxy's URL is used where none was given.
  *
  * @param request  A client's request.
  * @param target   0 the server, 1 the proxy.
- * @param scheme   1 Basic, 8 Digest.
- * @param user     In UTF-8; copied.
+ * @param scheme   1 Basic, 8 Digest: WinHTTP's numbers.
+ * @param user     In UTF-8; copied. Replaces what was given for this target and scheme.
  * @param password In UTF-8; copied.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8, or target or scheme is unknown;
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8 or has control characters, a user name for Basic has a colon, or
+ *         target or scheme is unknown;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a client.
  *
- * Any thread. Does not wait. As WinHttpSetCredentials.
+ * Any thread. Does not wait. As WinHttpSetCredentials. RFC 7617, RFC 7616.
  */
 WS_API ws_status ws_set_credentials(ws_handle request, uint32_t target, uint32_t scheme, const char *user,
                                     const char *password) WS_NOEXCEPT;
@@ -1089,13 +1109,13 @@ enum {
     WS_OPTION_WHOLE_MESSAGES = 13053,
     /** ws_compression. Not built yet. Session, request, listener; query: websocket. */
     WS_OPTION_COMPRESSION = 13060,
-    /** Text, a URL. Not built yet. Session, client's request. */
+    /** Text, "http://user:password@host:port" or "socks5://…"; a query leaves the login out. Default "". Session, client's request. */
     WS_OPTION_PROXY = 13070,
-    /** u32, 0 or 1. Not built yet. Read http_proxy and its kin. Session, client's request. */
+    /** u32, 0 or 1. Without WS_OPTION_PROXY, read http_proxy, https_proxy, all_proxy, no_proxy. Default 0. Session, client's request. */
     WS_OPTION_PROXY_ENVIRONMENT = 13071,
-    /** u32. Not built yet. How many redirects are followed. Session, client's request. */
+    /** u32, 0-100. How many redirects are followed; never one from wss to ws. Default 0. Session, client's request. */
     WS_OPTION_REDIRECTS = 13072,
-    /** Text. Not built yet. The own address to connect from. Session, client's request. */
+    /** Text, "192.0.2.1" or "::1", "" = any. The own address to connect from. Default "". Session, client's request. */
     WS_OPTION_BIND_ADDRESS = 13073,
     /** Text: PEM, or the path of a file with it. The only CAs that are trusted; a server's own certificate among them is as well. "" = the system's (on Linux SSL_CERT_FILE and SSL_CERT_DIR may name them). Default "". Session, client's request. */
     WS_OPTION_TLS_CA = 13080,

@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
+steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -153,6 +153,18 @@ step_interop() {
   build_tree release
   have npm || install_packages nodejs npm python3-venv || true # without them the script says what it misses
   run_judge tests/interop/run
+}
+
+# The proxies are services, which not everybody wants on a machine: only a judge's machine gets what is missing.
+step_proxies() {
+  build_tree release
+  [ -z "${CI-}" ] || install_packages squid tinyproxy microsocks dante-server nginx-light haproxy || true
+  run_judge tests/proxies/run
+}
+
+step_addresses() {
+  build_tree release
+  run_judge tests/proxies/addresses
 }
 
 step_ffi() {

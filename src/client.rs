@@ -11,8 +11,9 @@ use crate::driver::blocking::{Stay, StopSign, Task};
 use crate::driver::{self, blocking, clock};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::Headers;
+use crate::http::auth::{Credentials, Scheme};
 use crate::options::{Options, SharedOptions};
-use crate::protocol::handshake::{Agreement, Refusal, is_reserved_header};
+use crate::protocol::handshake::{Agreement, is_reserved_header};
 use crate::protocol::{Role, Url};
 use crate::session::Session;
 use crate::transport::Stream;
@@ -29,6 +30,7 @@ pub struct Request {
     url: Url,
     options: Mutex<SharedOptions>,
     headers: Mutex<Headers>,
+    logins: Mutex<Logins>,
     state: Mutex<State>,
     sign: StopSign,
     /// Whether an attempt makes its own connection; else there is one attempt, over the socket that the program gave.
@@ -37,6 +39,13 @@ pub struct Request {
     may_start_threads: bool,
     /// If its session is asynchronous.
     on_loop: Option<OnLoop>,
+}
+
+/// The credentials that the program gave, at most one a scheme.
+#[derive(Clone, Debug, Default)]
+struct Logins {
+    server: Vec<Credentials>,
+    proxy: Vec<Credentials>,
 }
 
 /// How far the request is. Lock order: `state` is never held with another of the request's locks.
@@ -56,6 +65,8 @@ enum State {
 struct Answer {
     status: u16,
     headers: Arc<Headers>,
+    /// Where redirects have led.
+    url: String,
     outcome: Outcome,
     body: Vec<u8>,
     body_read: usize,
@@ -69,7 +80,7 @@ struct Answer {
 enum Outcome {
     /// A valid 101, and what is needed to go on.
     Granted(Box<(Stream, Agreement, Vec<u8>)>),
-    Refused(Refusal),
+    Refused(Error),
     /// The websocket was handed out.
     Upgraded,
 }
@@ -94,6 +105,7 @@ impl Request {
             url,
             options: Mutex::new(session.options()),
             headers: Mutex::default(),
+            logins: Mutex::default(),
             dials: stream.is_none(),
             state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
             sign: StopSign::default(),
@@ -117,9 +129,12 @@ impl Request {
         Ok(())
     }
 
-    /// The URL, canonical.
+    /// The URL, canonical; after the handshake that of the server which has answered.
     pub fn url(&self) -> String {
-        self.url.to_string()
+        match &*lock(&self.state) {
+            State::Answered(answer) => answer.url.clone(),
+            _ => self.url.to_string(),
+        }
     }
 
     /// Adds a header to the next handshake; 12153 if it is none, or the handshake's own.
@@ -135,7 +150,24 @@ impl Request {
         Ok(())
     }
 
-    /// Dials, sends the request and reads the response head; any status is success.
+    /// Takes credentials for the next handshake, in place of earlier ones for the same scheme; 87 if they cannot be any.
+    pub fn set_credentials(&self, of_proxy: bool, credentials: Credentials) -> Result<()> {
+        let refused = |what: &str| Err(Error::new(Status::InvalidParameter, what.to_owned()));
+        // RFC 7617 §2: the colon ends the name, and controls are none of either's.
+        if credentials.scheme == Scheme::Basic && credentials.user.contains(':') {
+            return refused("a user name for Basic cannot have a colon");
+        }
+        if [&credentials.user, &credentials.password].iter().any(|text| text.contains(char::is_control)) {
+            return refused("a user name or password cannot have control characters");
+        }
+        let mut logins = lock(&self.logins);
+        let known = if of_proxy { &mut logins.proxy } else { &mut logins.server };
+        known.retain(|other| other.scheme != credentials.scheme);
+        known.push(credentials);
+        Ok(())
+    }
+
+    /// Gets an answer to the request; any status is success.
     pub fn handshake(&self) -> Result<()> {
         self.make_attempt(&self.sign.begin(Task::Handshake))
     }
@@ -150,8 +182,10 @@ impl Request {
     fn begin_attempt(&self) -> Result<Opening> {
         let stream = self.begin()?;
         let headers = lock(&self.headers).clone();
+        let Logins { server: credentials, proxy: proxy_credentials } = lock(&self.logins).clone();
         let (url, options, tls) = (self.url.clone(), self.options(), Arc::clone(&self.tls));
-        let plan = Plan { url, options, headers, stream, tls, sources: &driver::OPENING_SOURCES };
+        let sources = &driver::OPENING_SOURCES;
+        let plan = Plan { url, options, headers, credentials, proxy_credentials, stream, tls, sources };
         Ok(Opening::new(plan, clock::now()))
     }
 
@@ -188,18 +222,19 @@ impl Request {
     }
 
     fn answer_of(&self, reply: Reply) -> Answer {
-        let who = self.url.without_query();
+        let who = reply.url.without_query();
         match &reply.verdict {
             Ok(_) => log::info!("{who}: upgraded"),
-            Err(refusal) => log::info!("{who}: answered {}: {}", reply.head.status, Error::from(refusal.clone())),
+            Err(error) => log::info!("{who}: {error}"),
         }
         let subprotocol = reply.verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
         Answer {
             status: reply.head.status,
             headers: Arc::new(reply.head.headers),
+            url: reply.url.to_string(),
             outcome: match reply.verdict {
                 Ok(agreement) => Outcome::Granted(Box::new((reply.stream, agreement, reply.early))),
-                Err(refusal) => Outcome::Refused(refusal),
+                Err(error) => Outcome::Refused(error),
             },
             body: reply.body,
             body_read: 0,
@@ -234,9 +269,8 @@ impl Request {
             };
             match std::mem::replace(&mut answer.outcome, Outcome::Upgraded) {
                 Outcome::Granted(granted) => *granted,
-                Outcome::Refused(refusal) => {
-                    let error = refusal.clone().into();
-                    answer.outcome = Outcome::Refused(refusal);
+                Outcome::Refused(error) => {
+                    answer.outcome = Outcome::Refused(error.clone());
                     return Err(error);
                 }
                 Outcome::Upgraded => {
@@ -244,7 +278,7 @@ impl Request {
                 }
             }
         };
-        let agreed = Agreed { url: self.url.to_string(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
+        let agreed = Agreed { url: self.url(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
         let upgraded = Upgraded { stream, agreed, early: &early };
         Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)
     }

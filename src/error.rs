@@ -213,6 +213,20 @@ impl Error {
         self
     }
 
+    /// The same failure, and whether another attempt makes sense: for a status of which that is not always the same.
+    #[must_use]
+    pub fn with_retryable(mut self, is_retryable: bool) -> Error {
+        self.0.is_retryable = is_retryable;
+        self
+    }
+
+    /// The same failure, with how long the peer asks to wait before another attempt.
+    #[must_use]
+    pub fn with_retry_after_ms(mut self, retry_after_ms: u32) -> Error {
+        self.0.retry_after_ms = retry_after_ms;
+        self
+    }
+
     /// The same failure, with the close status that goes with it.
     #[must_use]
     pub fn with_close_status(mut self, close_status: u16) -> Error {

@@ -7,6 +7,8 @@
 
 mod tls;
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +70,14 @@ pub struct Options {
     pub origins: Vec<String>,
     /// The `User-Agent` of a client, the `Server` of a listener.
     pub user_agent: Option<String>,
+    /// The URL of a client's proxy; none, or the environment's, if it is not set.
+    pub proxy: Option<Secret>,
+    /// The environment says which proxy to use, if none is set.
+    pub proxy_environment: bool,
+    /// How many redirects a client follows.
+    pub redirects: u32,
+    /// The own address that a client connects from.
+    pub own_address: Option<IpAddr>,
     /// What TLS is to do.
     pub tls: Arc<TlsOptions>,
     /// The name that a server's certificate must have; `None` = the URL's.
@@ -110,9 +120,23 @@ impl Default for Options {
             subprotocols: Vec::new(),
             origins: Vec::new(),
             user_agent: None,
+            proxy: None,
+            proxy_environment: false,
+            redirects: 0,
+            own_address: None,
             tls: Arc::default(),
             tls_server_name: None,
         }
+    }
+}
+
+/// A text that may have a password in it: it is not shown where options are.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
     }
 }
 

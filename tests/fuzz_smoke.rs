@@ -69,3 +69,30 @@ fn heads_are_read_the_same_however_they_come() {
     assert!((500..4500).contains(&handshakes[0]) && (500..4500).contains(&handshakes[1]), "{handshakes:?}");
     assert_eq!(handshakes[2..], [0, 0]);
 }
+
+/// A redirect, a proxy, a list of exceptions, a challenge and a date, each with a few bytes changed, cut out or doubled.
+#[test]
+fn what_leads_to_a_server_is_read_or_refused() {
+    const SEEDS: [&[u8]; 5] = [
+        b"https://other:444/a/../b?c#d",
+        b"socks5://us%65r:pass@[::1]:1080/",
+        b".example.com:80, 10.0.0.0/8 <local>;[::1]:80",
+        b"Basic realm=\"a, b\", Digest realm=\"r\\\"\", nonce=\"n\", qop=\"auth,auth-int\", algorithm=SHA-256-sess, stale=true, Negotiate abc==",
+        b"Sun, 06 Nov 1994 08:49:37 GMT",
+    ];
+    let mut useful = [0; 5];
+    for seed in 0..20_000 {
+        let noise = bytes(seed, b" ,:;/\"\\=?#%@[]0");
+        let mut text = SEEDS[seed as usize % 5].to_vec();
+        for change in noise.chunks_exact(3).take(seed as usize / 5 % 4) {
+            let at = usize::from(change[0]) % text.len();
+            match change[1] % 3 {
+                0 => text[at] = change[2],
+                1 => text.insert(at, change[2]),
+                _ => drop(text.remove(at)),
+            }
+        }
+        useful[seed as usize % 5] += usize::from(bodies::reach::run(&[&[(seed % 5) as u8], &text[..]].concat()));
+    }
+    assert!([0, 1, 2, 4].iter().all(|&kind| (500..4000).contains(&useful[kind])), "{useful:?}");
+}

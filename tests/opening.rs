@@ -8,7 +8,7 @@ use std::time::Duration;
 use ws101::connection::opening::{Opening, OpeningStep, Plan, Reply};
 use ws101::error::{Phase, Status};
 use ws101::http::Headers;
-use ws101::options::Options;
+use ws101::options::{Options, Secret};
 use ws101::protocol::Url;
 use ws101::transport::Interest;
 
@@ -16,11 +16,20 @@ const MS: Duration = Duration::from_millis(1);
 const LATE: Duration = Duration::from_secs(1000);
 
 fn opening(url: &str) -> Opening {
+    opening_with(url, |_| ())
+}
+
+fn opening_with(url: &str, change: impl FnOnce(&mut Options)) -> Opening {
+    let mut options = Options::default();
+    change(&mut options);
     let plan = Plan {
         url: Url::parse(url).unwrap(),
-        options: Arc::new(Options::default()),
+        options: Arc::new(options),
         headers: Headers::new(),
+        credentials: Vec::new(),
+        proxy_credentials: Vec::new(),
         stream: None,
+        tls: Arc::default(),
         sources: &ws101::driver::OPENING_SOURCES,
     };
     Opening::new(plan, Duration::ZERO)
@@ -131,4 +140,72 @@ fn the_names_failure_is_the_openings() {
         let error = opening.step(MS).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.status()), (sentence, Status::NameNotResolved));
     }
+}
+
+/// The server of a stage says this and then nothing; the error, and its phase, when the time is up.
+fn stalled(change: impl FnOnce(&mut Options, SocketAddr), said: &[u8]) -> (String, Phase, Status) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let mut opening = opening_with(&format!("ws://{address}/"), |options| change(options, address));
+    let _ = settle(&mut opening, Duration::ZERO);
+    let (mut peer, _) = server.accept().unwrap();
+    peer.write_all(said).unwrap();
+    assert!(matches!(settle(&mut opening, MS), OpeningStep::Blocked));
+    let waits = opening.waits();
+    assert_eq!((waits.sockets.len(), waits.until), (1, Some(Duration::from_secs(30))), "one socket, until the end of it all");
+    let error = opening.step(Duration::from_secs(30)).unwrap_err();
+    (error.to_string(), error.details().phase, error.status())
+}
+
+fn proxy(scheme: &str, address: SocketAddr) -> Option<Secret> {
+    Some(Secret(format!("{scheme}://{address}")))
+}
+
+#[test]
+fn whoever_stalls_is_named() {
+    let http = |options: &mut Options, address| options.proxy = proxy("http", address);
+    let socks = |options: &mut Options, address| options.proxy = proxy("socks5", address);
+    let silent_proxy = ("the proxy did not answer the handshake within 30000 ms".to_owned(), Phase::Proxy, Status::Timeout);
+    let silent_socks = ("the proxy did not answer within 30000 ms".to_owned(), Phase::Proxy, Status::Timeout);
+    let silent_server = ("the server did not answer the handshake within 30000 ms".to_owned(), Phase::Http, Status::Timeout);
+    assert_eq!(stalled(http, b""), silent_proxy);
+    assert_eq!(stalled(http, b"HTTP/1.1 200 O"), silent_proxy);
+    assert_eq!(stalled(http, b"HTTP/1.1 200 OK\r\n\r\n"), silent_server);
+    assert_eq!(stalled(socks, b""), silent_socks);
+    assert_eq!(stalled(socks, b"\x05\0"), silent_socks);
+    assert_eq!(stalled(socks, b"\x05\0\x05\0\0\x01\0\0"), silent_socks);
+    assert_eq!(stalled(socks, b"\x05\0\x05\0\0\x01\0\0\0\0\0\0"), silent_server);
+    assert_eq!(stalled(|_, _| (), b"HTTP/1.1 103 Early Hints\r\n\r\n"), silent_server);
+}
+
+#[test]
+fn interim_answers_are_skipped_but_not_for_ever() {
+    for (count, expected) in [(10, None), (11, Some("the server sent more than 10 interim responses"))] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut opening = opening(&format!("ws://{}/", server.local_addr().unwrap()));
+        let _ = settle(&mut opening, Duration::ZERO);
+        let (mut peer, _) = server.accept().unwrap();
+        let head = "HTTP/1.1 102 Processing\r\n\r\n".repeat(count) + "HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n";
+        peer.write_all(head.as_bytes()).unwrap();
+        let mut result = opening.step(MS);
+        while let Ok(OpeningStep::Blocked) = result {
+            std::thread::sleep(MS);
+            result = opening.step(MS);
+        }
+        match expected {
+            None => assert_eq!(done(result.unwrap()).head.status, 404),
+            Some(sentence) => assert_eq!(result.unwrap_err().to_string(), sentence),
+        }
+    }
+}
+
+#[test]
+fn the_proxys_name_is_what_is_looked_up() {
+    let change = |options: &mut Options| options.proxy = Some(Secret("http://proxy.example:3128".into()));
+    let mut opening = opening_with("ws://server.example/", change);
+    let step = opening.step(Duration::ZERO).unwrap();
+    assert!(matches!(&step, OpeningStep::LookUp { host, port: 3128 } if host == "proxy.example"), "{step:?}");
+    let error = opening.step(LATE).unwrap_err();
+    assert_eq!(error.to_string(), "the proxy's name proxy.example was not resolved within 10000 ms");
+    assert_eq!(error.details().phase, Phase::Proxy);
 }

@@ -6,6 +6,7 @@ pub mod frames;
 pub mod heads;
 mod input;
 mod model;
+pub mod reach;
 #[cfg(feature = "tls")]
 pub mod records;
 pub mod sessions;

@@ -12,5 +12,9 @@ pub mod event_loop;
 pub static SOURCES: crate::connection::Sources = crate::connection::Sources { masking_key: entropy::masking_key, now: clock::now };
 
 /// And to the openings of clients.
-pub static OPENING_SOURCES: crate::connection::opening::OpeningSources =
-    crate::connection::opening::OpeningSources { nonce: entropy::nonce };
+pub static OPENING_SOURCES: crate::connection::opening::OpeningSources = crate::connection::opening::OpeningSources {
+    nonce: entropy::nonce,
+    unix_time: clock::unix_time,
+    // Not UTF-8 is not a URL, and no list of hosts.
+    environment: |name| std::env::var(name).ok(),
+};

@@ -90,9 +90,10 @@ const SMALLEST_ERROR_INFO: usize = size_of::<ws_error_info>();
 ///
 /// 1 errors: defects of the library. 2 warnings: connections that were lost, and peers that broke the protocol. 3 information: handshakes
 /// with their outcome, refusals with their reason. 4 debugging: attempts to connect, the heads of requests and answers, close frames with
-/// their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged with the
-/// names of their headers and without the query of the URL; the sentence of a refusal may show what was wrong in a header of the upgrade. Payloads and
-/// credentials are never logged.
+/// their status, timeouts and cancels. 5 everything: questions that failed too. A level has those below it. Heads are logged line by line
+/// (">" sent, "<" received), with "..." for the query of a URL and for every value that may be secret: those of Authorization, Cookie and
+/// their kin, and of all headers that the library does not know. The sentence of a refusal may show what was wrong in a header of the
+/// upgrade. Payloads and credentials are never logged.
 ///
 /// @param level    0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
 /// @param callback Called on the thread that has something to say, under no lock of the library; several threads may call at once. It may

@@ -1,7 +1,7 @@
 //! The log: lines that the rooms write through the `log` crate go to one callback of the C program.
 //!
 //! Off until ws_set_log: a line that nobody wants costs one load. Out of scope: what is logged (each room), which is never a payload, nor a
-//! header's value, nor the query of a URL.
+//! header's value that may be secret (`http::shown`), nor the query of a URL.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_void};

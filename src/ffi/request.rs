@@ -5,13 +5,13 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::boundary::{self, Ended};
-use super::not_built;
 use super::pointer::{self, Out, OutBytes};
 use super::types::{ws_handle, ws_status};
 use crate::driver::event_loop::Answer;
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::http::Headers;
+use crate::http::auth::{Credentials, Scheme};
 
 fn find(request: ws_handle) -> Result<Arc<Entry>> {
     handle::find_kind(Ticket::from_number(request), Kind::Request)
@@ -29,7 +29,8 @@ fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
 ///
 /// Does what ws_handshake does, unless it was called before; then, client: checks the answer; server: sends the 101. A refusal
 /// leaves a client's request usable: ws_query_response, ws_query_header and ws_read_body tell more, and ws_handshake makes
-/// another attempt.
+/// another attempt, with further headers if ws_add_header gave some. ws_query_error has the HTTP status, whether another attempt
+/// makes sense, and how long the server asks to wait for it (Retry-After).
 ///
 /// @param request   The request; it may be closed afterwards without harm to the websocket.
 /// @param websocket OUT: the open connection; close it with ws_close_handle.
@@ -40,6 +41,9 @@ fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
 ///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, another thread is doing it, or (server) it does not
 ///         ask for a WebSocket;
 ///         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
+///         WS_ERROR_LOGIN_FAILURE: client, server or proxy did not accept the credentials;
+///         WS_ERROR_PROXY: client, the proxy failed, or asks for credentials that there are none of (HTTP status 407);
+///         WS_ERROR_REDIRECT_FAILED: client, a redirect was not followed, although WS_OPTION_REDIRECTS is not 0;
 ///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
 ///         WS_ERROR_CERT_*, WS_ERROR_CLIENT_CERT_NEEDED, WS_ERROR_TLS_CHANNEL, WS_ERROR_TLS: as ws_handshake;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
@@ -81,8 +85,13 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
 
 /// Does the I/O of the handshake, and leaves the decision to the program.
 ///
-/// Client: connects, agrees on TLS for wss, sends the request and reads the head of the answer; whatever its status, this is WS_OK.
-/// Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+/// Client: connects, through the proxy if there is one, agrees on TLS for wss, sends the request and reads the head of the answer; whatever
+/// its status, this is WS_OK. The addresses of a name are tried in the manner of happy eyeballs (RFC 8305). Challenges are answered if
+/// ws_set_credentials was called, and redirects followed up to WS_OPTION_REDIRECTS, within the same WS_OPTION_HANDSHAKE_TIMEOUT;
+/// Authorization, Cookie and Host that the program added, and its certificate, are not shown to another server. A proxy's 407 without
+/// credentials is an answer like a server's: look at Proxy-Authenticate, add a header Proxy-Authorization, which only the proxy gets, and
+/// call this again. Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up
+/// ws_accept; what chapter 7 says that the library
 /// refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
 /// thread, or refuse with ws_respond or by closing.
 ///
@@ -93,6 +102,9 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
 ///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
 ///         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
 ///         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
+///         WS_ERROR_PROXY: client, the proxy refused (but for 407), failed, or is none; WS_ERROR_LOGIN_FAILURE: client, a SOCKS5 proxy
+///         did not accept the credentials, or wants some;
+///         WS_ERROR_REDIRECT_FAILED: client, a redirect too many, to nowhere, or from wss to ws;
 ///         WS_ERROR_CERT_DATE_INVALID, WS_ERROR_CERT_NAME_INVALID, WS_ERROR_CERT_UNKNOWN_ISSUER, WS_ERROR_CERT_INVALID: the peer's
 ///         certificate; WS_ERROR_CERT_REVOKED: also a key that is not pinned; WS_ERROR_CLIENT_CERT_NEEDED: one is asked for;
 ///         WS_ERROR_TLS_CHANNEL: the peer breaks TLS, or does not speak it; WS_ERROR_TLS: anything else about TLS;
@@ -146,19 +158,25 @@ pub unsafe extern "C" fn ws_add_header(request: ws_handle, name: *const c_char, 
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Gives user name and password for an answer 401 or 407.
+/// Gives user name and password for an answer 401 (the server's) or 407 (the proxy's).
+///
+/// They are sent only after such an answer, within the same ws_handshake and over the same connection where it is kept alive, to the
+/// server of the request's URL alone: a redirect to another one goes there without them. Give them for both schemes, by two calls, to
+/// have the stronger one of those that are asked for. Digest is MD5 or SHA-256 with qop=auth. A SOCKS5 proxy gets them whatever
+/// their scheme. The login in a proxy's URL is used where none was given.
 ///
 /// @param request  A client's request.
 /// @param target   0 the server, 1 the proxy.
-/// @param scheme   1 Basic, 8 Digest.
-/// @param user     In UTF-8; copied.
+/// @param scheme   1 Basic, 8 Digest: WinHTTP's numbers.
+/// @param user     In UTF-8; copied. Replaces what was given for this target and scheme.
 /// @param password In UTF-8; copied.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
-///         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8, or target or scheme is unknown;
+/// @return WS_OK;
+///         WS_ERROR_INVALID_PARAMETER: a text is NULL or not UTF-8 or has control characters, a user name for Basic has a colon, or
+///         target or scheme is unknown;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: request is not an open request of a client.
 ///
-/// Any thread. Does not wait. As WinHttpSetCredentials.
+/// Any thread. Does not wait. As WinHttpSetCredentials. RFC 7617, RFC 7616.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_set_credentials(
     request: ws_handle,
@@ -169,12 +187,22 @@ pub unsafe extern "C" fn ws_set_credentials(
 ) -> ws_status {
     boundary::operation(request, || {
         // SAFETY: the caller keeps the header's promise about pointers.
-        let _arguments = unsafe { (pointer::text(user, "user")?, pointer::text(password, "password")?) };
-        if target > 1 || !matches!(scheme, 1 | 8) {
-            return Err(Error::new(Status::InvalidParameter, format!("target {target} or scheme {scheme} is unknown")));
-        }
-        find(request)?.client_request()?;
-        Err::<(), _>(not_built("ws_set_credentials"))
+        let (user, password) = unsafe { (pointer::text(user, "user")?, pointer::text(password, "password")?) };
+        let entry = find(request)?;
+        let request = entry.client_request()?;
+        let unknown = |what: &str, number: u32| Error::new(Status::InvalidParameter, format!("{what} {number} is unknown"));
+        let of_proxy = match target {
+            0 => false,
+            1 => true,
+            _ => return Err(unknown("target", target)),
+        };
+        let scheme = match scheme {
+            1 => Scheme::Basic,
+            8 => Scheme::Digest,
+            _ => return Err(unknown("scheme", scheme)),
+        };
+        let (user, password) = (user.to_owned(), password.to_owned());
+        request.set_credentials(of_proxy, Credentials { scheme, user, password })
     })
 }
 

@@ -55,7 +55,8 @@ pub unsafe extern "C" fn ws_open(user_agent: *const c_char, flags: u32, session:
 ///
 /// @param session The session.
 /// @param url     "ws://host:port/path?query" or "wss://…", in UTF-8; copied. Only the host is needed; an IPv6 address is in
-///                brackets; the default ports are 80 and 443. User names and fragments are refused.
+///                brackets; the default ports are 80 and 443. User names and fragments are refused. "ws+unix:/path/to.sock:/target"
+///                is a socket of this machine; what is no letter of a URL in its path, and a colon, is percent-encoded.
 /// @param request OUT: the request; close it with ws_close_handle, at the earliest after ws_complete_upgrade.
 ///
 /// @return WS_OK;

@@ -25,6 +25,13 @@ pub struct TlsOptions {
     pub key_log: bool,
 }
 
+impl TlsOptions {
+    /// The same, for a server that is not to learn who this is.
+    pub fn without_certificate(&self) -> TlsOptions {
+        TlsOptions { certificate: None, key: None, ..self.clone() }
+    }
+}
+
 impl Default for TlsOptions {
     fn default() -> TlsOptions {
         TlsOptions { ca: None, certificate: None, key: None, client_ca: None, pins: Vec::new(), danger: 0, min_version: 12, key_log: false }

@@ -1,7 +1,9 @@
-//! Splits `ws` and `wss` URLs, RFC 6455 §3 and RFC 3986.
+//! Splits `ws` and `wss` URLs, RFC 6455 §3 and RFC 3986, and `ws+unix` ones, which name a socket of this machine by its path.
 //!
-//! In scope: taking apart and checking, for clients and listeners. Out of scope: relative references, percent-decoding and
-//! internationalised names: what is not ASCII is refused with a word on how to write it.
+//! In scope: taking apart and checking, for clients and listeners; where a redirect leads (`reference`). Out of scope: internationalised
+//! names: what is not ASCII is refused with a word on how to write it.
+
+mod reference;
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -13,10 +15,18 @@ use crate::error::{Error, Status};
 /// The longest URL that is looked at.
 pub const MAX_LENGTH: usize = 64 << 10;
 
-/// A `ws` or `wss` URL, valid by construction.
+/// The scheme of URLs that name a socket of this machine, with its colon.
+const UNIX: &str = "ws+unix:";
+
+/// What the server behind such a socket is called in `Host`.
+const LOCAL_HOST: &str = "localhost";
+
+/// A `ws`, `wss` or `ws+unix` URL, valid by construction.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Url {
     is_secure: bool,
+    /// Of `ws+unix`.
+    socket_path: Option<String>,
     host: String,
     is_ipv6: bool,
     port: u16,
@@ -38,6 +48,14 @@ pub enum UrlError {
     NoScheme {
         /// The beginning of it.
         url: String,
+    },
+    /// A `ws+unix` URL without a path to a socket, or with one that cannot be.
+    #[error("the URL's socket path {path:?} {problem}; write ws+unix:/path/to.sock:/target")]
+    SocketPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// Another scheme.
     #[error("the URL's scheme is {scheme:?}, expected ws or wss")]
@@ -139,12 +157,18 @@ impl Url {
 
     /// Takes apart the URL of a listener: port 0 means any free port, host `*` or `+` all interfaces.
     pub fn parse_listen(text: &str) -> Result<Url, UrlError> {
-        Url::split(text)
+        match Url::split(text)? {
+            Url { socket_path: Some(_), .. } => Err(UrlError::Scheme { scheme: "ws+unix".to_owned() }),
+            url => Ok(url),
+        }
     }
 
     fn split(text: &str) -> Result<Url, UrlError> {
         if text.len() > MAX_LENGTH {
             return Err(UrlError::TooLong { length: text.len() });
+        }
+        if let Some((_, rest)) = text.split_at_checked(UNIX.len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(UNIX)) {
+            return Url::split_local(text, rest);
         }
         let (is_secure, rest) = split_scheme(text)?;
         let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -163,7 +187,35 @@ impl Url {
             Some(port) => parse_port(port)?,
         };
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        Ok(Url { is_secure, host: host.to_ascii_lowercase(), is_ipv6, port, target })
+        Ok(Url { is_secure, socket_path: None, host: host.to_ascii_lowercase(), is_ipv6, port, target })
+    }
+
+    /// `ws+unix:` and what follows: a path, percent-encoded where it must be, and behind a colon the target.
+    fn split_local(text: &str, rest: &str) -> Result<Url, UrlError> {
+        check_characters(text)?;
+        if let Some(position) = text.find('#') {
+            return Err(UrlError::Fragment { position });
+        }
+        // An empty authority may be written.
+        let rest = if rest.starts_with("///") { &rest[2..] } else { rest };
+        let (path, target) = rest.split_once(':').unwrap_or((rest, "/"));
+        let refused = |problem| Err(UrlError::SocketPath { path: path.to_owned(), problem });
+        let decoded = percent_decoded(path);
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        match decoded {
+            None => refused("has a % that begins no byte of UTF-8"),
+            Some(decoded) if decoded.is_empty() => refused("is empty"),
+            Some(decoded) if decoded.contains('\0') => refused("contains NUL"),
+            Some(decoded) if decoded.starts_with("//") => refused("begins with a host"),
+            Some(decoded) => {
+                Ok(Url { is_secure: false, socket_path: Some(decoded), host: LOCAL_HOST.to_owned(), is_ipv6: false, port: 80, target })
+            }
+        }
+    }
+
+    /// The path of the socket, of a `ws+unix` URL.
+    pub fn socket_path(&self) -> Option<&str> {
+        self.socket_path.as_deref()
     }
 
     /// Whether the scheme is `wss`.
@@ -203,7 +255,10 @@ impl Url {
 
     /// The URL as a log may show it: a query often has a secret in it.
     pub fn without_query(&self) -> String {
-        format!("{}://{}{}", self.scheme(), self.authority(), self.path())
+        match &self.socket_path {
+            Some(path) => format!("{UNIX}{}:{}", percent_encoded(path), self.path()),
+            None => format!("{}://{}{}", self.scheme(), self.authority(), self.path()),
+        }
     }
 
     fn scheme(&self) -> &'static str {
@@ -228,8 +283,11 @@ impl Url {
         }
     }
 
-    /// Host and port, the port always written: what a proxy's CONNECT asks for.
+    /// Host and port, the port always written: what a proxy's CONNECT asks for. Of `ws+unix` the path of the socket.
     pub fn authority(&self) -> String {
+        if let Some(path) = &self.socket_path {
+            return path.clone();
+        }
         if self.is_ipv6 { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
     }
 
@@ -241,7 +299,10 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme(), self.host_header(), self.target)
+        match &self.socket_path {
+            Some(path) => write!(f, "{UNIX}{}:{}", percent_encoded(path), self.target),
+            None => write!(f, "{}://{}{}", self.scheme(), self.host_header(), self.target),
+        }
     }
 }
 
@@ -323,137 +384,36 @@ fn parse_port(port: &str) -> Result<u16, UrlError> {
     port.parse().ok().filter(|_| is_number).ok_or_else(|| UrlError::Port { port: port.to_owned() })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_taken_apart() {
-        // URL, secure, host, IPv6, port, target, Host header, canonical form
-        let table = [
-            ("ws://example.com", false, "example.com", false, 80, "/", "example.com", "ws://example.com/"),
-            ("WSS://Example.COM/Chat", true, "example.com", false, 443, "/Chat", "example.com", "wss://example.com/Chat"),
-            ("ws://h:8000/a?b=c&d", false, "h", false, 8000, "/a?b=c&d", "h:8000", "ws://h:8000/a?b=c&d"),
-            ("ws://h?x=1", false, "h", false, 80, "/?x=1", "h", "ws://h/?x=1"),
-            ("ws://h:80/", false, "h", false, 80, "/", "h", "ws://h/"),
-            ("ws://h:443/", false, "h", false, 443, "/", "h:443", "ws://h:443/"),
-            ("wss://h:443", true, "h", false, 443, "/", "h", "wss://h/"),
-            ("wss://h:80", true, "h", false, 80, "/", "h:80", "wss://h:80/"),
-            ("ws://h:/x", false, "h", false, 80, "/x", "h", "ws://h/x"),
-            ("ws://h:00081/", false, "h", false, 81, "/", "h:81", "ws://h:81/"),
-            ("ws://127.0.0.1:65535/", false, "127.0.0.1", false, 65535, "/", "127.0.0.1:65535", "ws://127.0.0.1:65535/"),
-            ("ws://[::1]/", false, "::1", true, 80, "/", "[::1]", "ws://[::1]/"),
-            ("wss://[2001:DB8::1]:8443?q", true, "2001:db8::1", true, 8443, "/?q", "[2001:db8::1]:8443", "wss://[2001:db8::1]:8443/?q"),
-            ("ws://[::ffff:1.2.3.4]", false, "::ffff:1.2.3.4", true, 80, "/", "[::ffff:1.2.3.4]", "ws://[::ffff:1.2.3.4]/"),
-            ("ws://a_b.x-y.example./", false, "a_b.x-y.example.", false, 80, "/", "a_b.x-y.example.", "ws://a_b.x-y.example./"),
-            ("ws://h/%23?a/b?c@d:e", false, "h", false, 80, "/%23?a/b?c@d:e", "h", "ws://h/%23?a/b?c@d:e"),
-            ("ws://h//x", false, "h", false, 80, "//x", "h", "ws://h//x"),
-        ];
-        for (text, is_secure, host, is_ipv6, port, target, host_header, canonical) in table {
-            let url = Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!((url.is_secure(), url.host(), url.is_ipv6(), url.port()), (is_secure, host, is_ipv6, port), "{text}");
-            assert_eq!((url.target(), url.host_header().as_str(), url.to_string().as_str()), (target, host_header, canonical), "{text}");
-            assert_eq!(Url::parse(canonical).as_ref(), Ok(&url), "the canonical form is the same URL");
-            assert_eq!(Url::parse_listen(text).as_ref(), Ok(&url));
+/// `%XX` as the bytes they stand for; `None` if that is no UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, others @ ..] = rest {
+        rest = others;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
         }
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let (high, low) = (digit(*rest.first()?)?, digit(*rest.get(1)?)?);
+        bytes.push((high * 16 + low) as u8);
+        rest = &rest[2..];
     }
-
-    #[test]
-    fn what_is_no_url_is_refused_with_a_sentence() {
-        let table = [
-            ("", 12005, "the URL \"\" does not begin with ws:// or wss://"),
-            ("example.com:80/x", 12005, "the URL \"example.com:80/x\" does not begin with ws:// or wss://"),
-            ("user:secret@h", 12005, "the URL \"...\" does not begin with ws:// or wss://"),
-            ("ws:/h", 12005, "the URL \"ws:/h\" does not begin with ws:// or wss://"),
-            ("://h", 12005, "the URL \"://h\" does not begin with ws:// or wss://"),
-            (" ws://h", 12005, "the URL \" ws://h\" does not begin with ws:// or wss://"),
-            ("Http://h/", 12006, "the URL's scheme is \"Http\", expected ws or wss"),
-            ("wsx://h/", 12006, "the URL's scheme is \"wsx\", expected ws or wss"),
-            ("ws://", 12005, "the URL has no host"),
-            ("ws:///x", 12005, "the URL has no host"),
-            ("ws://:80/", 12005, "the URL has no host"),
-            ("ws://?x", 12005, "the URL has no host"),
-            ("ws://user:secret@h/", 12005, "the URL contains a user name or password; give credentials separately"),
-            ("ws://user:sec ret@h/", 12005, "the URL contains a user name or password; give credentials separately"),
-            ("ws://@h/", 12005, "the URL contains a user name or password; give credentials separately"),
-            ("ws://h/#x", 12005, "the URL has a fragment at position 7, which WebSocket URLs may not have (RFC 6455 §3); write # as %23"),
-            ("ws://h#", 12005, "the URL has a fragment at position 6, which WebSocket URLs may not have (RFC 6455 §3); write # as %23"),
-            ("ws://h/a b", 12005, "the URL has ' ' at position 8; percent-encode it"),
-            ("ws://h/a\r\nX: y", 12005, "the URL has '\\r' at position 8; percent-encode it"),
-            ("ws://h/\0", 12005, "the URL has '\\0' at position 7; percent-encode it"),
-            ("ws://h/\u{7f}", 12005, "the URL has '\\u{7f}' at position 7; percent-encode it"),
-            ("ws://h/é", 12005, "the URL has 'é' at position 7; percent-encode it"),
-            ("ws://bücher.example/", 12005, "the URL has 'ü' at position 6; write the host name in punycode (xn--...)"),
-            ("ws://a b/", 12005, "the URL has ' ' at position 6; a host name has neither blanks nor control characters"),
-            ("ws://a\\b/", 12005, "the URL's host \"a\\\\b\" is not a host name"),
-            ("ws://a%41/", 12005, "the URL's host \"a%41\" is not a host name"),
-            ("ws://a,b/", 12005, "the URL's host \"a,b\" is not a host name"),
-            ("ws://a[::1]/", 12005, "the URL's host \"a[\" is not a host name"),
-            ("ws://[::1/", 12005, "the URL's host [::1 lacks its closing bracket"),
-            ("ws://[]/", 12005, "the URL's host [] is not an IPv6 address"),
-            ("ws://[1.2.3.4]/", 12005, "the URL's host [1.2.3.4] is not an IPv6 address"),
-            ("ws://[::1]x/", 12005, "the URL's port \"x\" is not a number from 0 to 65535"),
-            (
-                "ws://[fe80::1%25eth0]/",
-                12005,
-                "the URL's host [fe80::1%25eth0] has a zone identifier, which URLs cannot carry; bind to the interface instead",
-            ),
-            ("ws://h:65536/", 12005, "the URL's port \"65536\" is not a number from 0 to 65535"),
-            ("ws://h:-1/", 12005, "the URL's port \"-1\" is not a number from 0 to 65535"),
-            ("ws://h:+80/", 12005, "the URL's port \"+80\" is not a number from 0 to 65535"),
-            ("ws://h:80:90/", 12005, "the URL's port \"80:90\" is not a number from 0 to 65535"),
-            ("ws://::1/", 12005, "the URL has no host"),
-            ("ws://h:0/", 12005, "the URL's port is 0, which only a listener can use"),
-            ("ws://*:80/", 12005, "the URL's host \"*\" stands for all interfaces, which only a listener can use"),
-        ];
-        for (text, code, sentence) in table {
-            let error = Url::parse(text).expect_err(text);
-            assert_eq!((error.to_string().as_str(), error.status().code()), (sentence, code), "{text:?}");
-            assert_eq!(Error::from(error).status().code(), code);
-        }
-    }
-
-    #[test]
-    fn listeners_may_leave_port_and_interface_open() {
-        for (text, host, port, is_any_host) in
-            [("ws://127.0.0.1:0/ws/", "127.0.0.1", 0, false), ("ws://*:8000/", "*", 8000, true), ("wss://+/", "+", 443, true)]
-        {
-            let url = Url::parse_listen(text).unwrap();
-            assert_eq!((url.host(), url.port(), url.is_any_host()), (host, port, is_any_host));
-            assert!(Url::parse(text).is_err());
-        }
-        assert!(Url::parse_listen("ws://**/").is_err());
-        let url = Url::parse_listen("ws://127.0.0.1:0/ws/").unwrap();
-        assert_eq!(url.with_port(4711).to_string(), "ws://127.0.0.1:4711/ws/");
-    }
-
-    #[test]
-    fn the_length_is_bounded_exactly() {
-        for (length, expected) in [(MAX_LENGTH - 1, true), (MAX_LENGTH, true), (MAX_LENGTH + 1, false)] {
-            let text = format!("ws://h/{}", "x".repeat(length - 7));
-            assert_eq!(Url::parse(&text).is_ok(), expected, "{length}");
-        }
-    }
-
-    #[test]
-    fn authority_origin_and_path() {
-        let url = Url::parse("wss://[::1]/a/b?c").unwrap();
-        assert_eq!((url.authority().as_str(), url.origin().as_str(), url.path()), ("[::1]:443", "https://[::1]", "/a/b"));
-        let url = Url::parse("ws://h:81").unwrap();
-        assert_eq!((url.authority().as_str(), url.origin().as_str(), url.path()), ("h:81", "http://h:81", "/"));
-    }
-
-    #[test]
-    fn targets_come_in_two_forms() {
-        for (target, expected) in [
-            ("/a?b", "/a?b"),
-            ("http://h:1/a?b", "/a?b"),
-            ("WS://h", "/"),
-            ("*", "*"),
-            ("/x?u=http://h/y", "/x?u=http://h/y"),
-            ("ftp://h/a", "ftp://h/a"),
-        ] {
-            assert_eq!(origin_form(target), expected);
-        }
-    }
+    String::from_utf8(bytes).ok()
 }
+
+/// A socket's path as a URL can carry it.
+fn percent_encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'%' | b':' | b'#' | b'?' => text.push_str(&format!("%{byte:02X}")),
+            _ if byte.is_ascii_graphic() => text.push(byte.into()),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::{Entrance, Handshaking, Listener, Request, State, lock};
-use crate::connection::opening::{Arrival, ArrivalStep, HeadExchange};
+use crate::connection::opening::{Arrival, ArrivalStep, HeadExchange, Peer};
 use crate::driver::blocking::Task as Operation;
 use crate::driver::clock;
 use crate::driver::event_loop::{Answer, EventKind, Loops, Member, OwnedEvent, Recipient, Shared, Socket, Task, TaskSign, TaskStep, Told};
@@ -590,7 +590,7 @@ impl Farewell {
     ) -> Farewell {
         Farewell {
             stream,
-            exchange: HeadExchange::new(answer, Limits { max_size: 0, max_headers: 0 }),
+            exchange: HeadExchange::new(Peer::Client, answer, Limits { max_size: 0, max_headers: 0 }),
             end: time.map(|time| clock::now() + time),
             has_left: false,
             recipient,

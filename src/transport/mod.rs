@@ -1,4 +1,4 @@
-//! Bytes between two machines: TCP, plain or with TLS. Knows no WebSocket.
+//! Bytes between two machines: TCP, plain or with TLS, sockets of this machine, proxies. Knows no WebSocket.
 //!
 //! In scope: connecting, listening, moving bytes, and waiting for them. Out of scope: deadlines and who waits (see `driver`), and
 //! what the bytes mean.
@@ -6,6 +6,7 @@
 pub mod bells;
 pub mod dial;
 pub mod listen;
+pub mod proxy;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 
 use super::tls::{Secured, Security};
 use super::wait::{self, Interest, Patience, Wake, Woken};
@@ -153,12 +153,12 @@ impl Stream {
 
     /// This side's address.
     pub fn local_address(&self) -> io::Result<String> {
-        self.socket.local_addr().map(|address| address_text(address.as_socket()))
+        self.socket.local_addr().map(|address| address_text(&address))
     }
 
     /// The peer's address.
     pub fn remote_address(&self) -> io::Result<String> {
-        self.socket.peer_addr().map(|address| address_text(address.as_socket()))
+        self.socket.peer_addr().map(|address| address_text(&address))
     }
 
     /// The descriptor, for waiting on many.
@@ -167,14 +167,15 @@ impl Stream {
     }
 }
 
-/// `127.0.0.1:8000`, `[::1]:8000`; empty for a socket that has no such address.
-fn address_text(address: Option<SocketAddr>) -> String {
-    address.map_or_else(String::new, |address| match address {
+/// `127.0.0.1:8000`, `[::1]:8000`, `/path/to.sock`; empty for a socket that has no such address.
+fn address_text(address: &SockAddr) -> String {
+    match address.as_socket() {
         // A dual-stack listener sees IPv4 peers in this dress.
-        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+        Some(SocketAddr::V6(v6)) => match v6.ip().to_ipv4_mapped() {
             Some(v4) => format!("{v4}:{}", v6.port()),
             None => v6.to_string(),
         },
-        SocketAddr::V4(v4) => v4.to_string(),
-    })
+        Some(SocketAddr::V4(v4)) => v4.to_string(),
+        None => address.as_pathname().map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+    }
 }

@@ -261,6 +261,7 @@ static const function functions[] = {
     F(query_option, ANY_KIND, query_option_no_value, query_option_no_length),
     F(handshake, BOTH_REQUESTS, NO_WRONG),
     F(add_header, BOTH_REQUESTS, add_header_no_name, add_header_no_value),
+    F(set_credentials, BIT(REQUEST), set_credentials_no_user, set_credentials_no_password, set_credentials_target, set_credentials_scheme),
     F(query_header, BOTH_REQUESTS, query_header_no_name, query_header_no_value, query_header_no_length),
     F(query_header_at, BOTH_REQUESTS, query_header_at_no_name, query_header_at_no_value),
     F(query_response, BIT(REQUEST), query_response_no_status),
@@ -281,7 +282,6 @@ static const function functions[] = {
 /* What is not built yet: 50 with everything right, and until then handles may be judged before or after that. Functions leave this table for
  * the one above when they are built; the test fails when one forgets to. */
 static const function unbuilt[] = {
-    F(set_credentials, BIT(REQUEST), set_credentials_no_user, set_credentials_no_password, set_credentials_target, set_credentials_scheme),
     F(receive_view, BIT(WEBSOCKET), receive_view_no_data, receive_view_no_length, receive_view_no_type),
     F(drain, BIT(LISTENER), NO_WRONG),
     F(loop_run, NOT_MADE_YET, NO_WRONG),

@@ -40,6 +40,8 @@ static const number_row numbers[] = {
     U32(MAX_HEADERS, OPENING, 128, 16, 65536, false),
     U32(MAX_CONNECTIONS, SERVER, 0, 0, UINT32_MAX, true),
     U32(MAX_HANDSHAKES, SERVER, 0, 0, UINT32_MAX, true),
+    U32(REDIRECTS, CLIENT, 0, 0, 100, true),
+    U32(PROXY_ENVIRONMENT, CLIENT, 0, 0, 1, true),
     SWITCH(MANUAL_CLOSE, 0),
     SWITCH(NODELAY, 1),
     SWITCH(CHECK_SENT_TEXT, 1),
@@ -213,6 +215,8 @@ typedef struct text_row {
 
 #define BAD WS_ERROR_INVALID_PARAMETER
 #define SUBPROTOCOLS WS_OPTION_SUBPROTOCOLS, OPENING
+#define PROXY WS_OPTION_PROXY, CLIENT
+#define OWN_ADDRESS WS_OPTION_BIND_ADDRESS, CLIENT
 #define ORIGINS WS_OPTION_ORIGINS, (SERVER | BIT(SERVER_REQUEST))
 
 static const text_row texts[] = {
@@ -232,6 +236,20 @@ static const text_row texts[] = {
     {SUBPROTOCOLS, "\xc3\xa4", 2, BAD, ""},
     {SUBPROTOCOLS, "\xff", 1, BAD, ""},
     {SUBPROTOCOLS, NULL, 4, BAD, ""},
+    {PROXY, "http://user:secret@proxy.example:3128", 37, WS_OK, "http://proxy.example:3128"},
+    {PROXY, "socks5h://[::1]", 15, WS_OK, "socks5://[::1]:1080"},
+    {PROXY, "proxy:8080", 10, WS_OK, "http://proxy:8080"},
+    {PROXY, "", 0, WS_OK, ""},
+    {PROXY, "https://proxy", 13, WS_ERROR_NOT_SUPPORTED, ""},
+    {PROXY, "ftp://proxy", 11, BAD, ""},
+    {PROXY, "http://h:port", 13, BAD, ""},
+    {PROXY, "http://h/path", 13, BAD, ""},
+    {PROXY, "http://\xff", 8, BAD, ""},
+    {OWN_ADDRESS, "127.0.0.1", 9, WS_OK, "127.0.0.1"},
+    {OWN_ADDRESS, "0:0::1", 6, WS_OK, "::1"},
+    {OWN_ADDRESS, "", 0, WS_OK, ""},
+    {OWN_ADDRESS, "localhost", 9, BAD, ""},
+    {OWN_ADDRESS, "127.0.0.1:80", 12, BAD, ""},
     {ORIGINS, "*", 1, WS_OK, "*"},
     {ORIGINS, "https://a.example, http://b.example:81", 38, WS_OK, "https://a.example, http://b.example:81"},
     {ORIGINS, "https://a.example https://b.example", 35, BAD, ""},
@@ -384,7 +402,7 @@ static void an_unknown_option(size_t row) {
 
 static const ws_option not_built[] = {
     WS_OPTION_LOOP,          WS_OPTION_IO_THREADS, WS_OPTION_PING_EVENTS,     WS_OPTION_WHOLE_MESSAGES,   WS_OPTION_COMPRESSION,
-    WS_OPTION_PROXY,         WS_OPTION_REDIRECTS,  WS_OPTION_BIND_ADDRESS,    WS_OPTION_PROXY_ENVIRONMENT, WS_OPTION_TLS_CA,
+    WS_OPTION_TLS_CA,
     WS_OPTION_TLS_KEY,       WS_OPTION_TLS_PINS,   WS_OPTION_TLS_CERTIFICATE, WS_OPTION_TLS_SERVER_NAME,  WS_OPTION_TLS_DANGER,
     WS_OPTION_TLS_CLIENT_CA, WS_OPTION_TLS_KEY_LOG, WS_OPTION_TLS_MIN_VERSION,
 };

@@ -175,6 +175,31 @@ impl Stream {
     pub fn as_descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
         unreachable!("no model dials")
     }
+
+    pub fn flush(&self, _: Patience) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn wants_write(&self) -> bool {
+        false
+    }
+
+    /// As TCP: a read that was filled may have left something.
+    pub fn may_have_more(&self, was_filled: bool) -> bool {
+        was_filled
+    }
+
+    pub fn discard(&self, patience: Patience) -> io::Result<usize> {
+        self.receive(&mut [0; 64], &mut [], patience)
+    }
+
+    pub fn security(&self) -> Option<tls::Security> {
+        None
+    }
+
+    pub fn memory(&self) -> usize {
+        0
+    }
 }
 
 /// The whole frames of a server, by their first byte and payload; all of them short. Half a frame at the end is left out.
@@ -244,6 +269,27 @@ pub mod dial {
         unreachable!("no model dials")
     }
 
+    #[derive(Debug)]
+    pub struct Attempt;
+
+    impl Attempt {
+        pub fn begin_local(_: &str) -> io::Result<Attempt> {
+            unreachable!("no model dials")
+        }
+
+        pub fn outcome(&self) -> Option<io::Result<()>> {
+            unreachable!("no model dials")
+        }
+
+        pub fn into_stream(self, _: bool) -> io::Result<Stream> {
+            unreachable!("no model dials")
+        }
+
+        pub fn as_descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+            unreachable!("no model dials")
+        }
+    }
+
     #[derive(Clone, Copy)]
     pub struct How {
         pub nodelay: bool,
@@ -277,6 +323,55 @@ pub mod dial {
         }
 
         pub fn into_error(self, _: &str, _: ws101::error::Phase, _: Duration) -> ws101::error::Error {
+            unreachable!("no model dials")
+        }
+    }
+}
+
+pub mod tls {
+    use super::*;
+    use ws101::error::Result;
+    pub use ws101::transport::tls::{ClientConfig, Configurations, Security, ServerConfig};
+
+    #[derive(Debug)]
+    pub struct Handshake(std::convert::Infallible);
+
+    impl Handshake {
+        pub fn client(_: Stream, _: &ClientConfig, _: &str) -> Result<Handshake> {
+            unreachable!("no model secures")
+        }
+
+        pub fn server(_: Stream, _: &ServerConfig) -> Result<Handshake> {
+            unreachable!("no model secures")
+        }
+
+        pub fn step(&mut self) -> Result<Option<Interest>> {
+            match self.0 {}
+        }
+
+        pub fn into_stream(self) -> Stream {
+            match self.0 {}
+        }
+
+        pub fn stream(&self) -> &Stream {
+            match self.0 {}
+        }
+    }
+}
+
+pub mod proxy {
+    use super::*;
+    pub use ws101::transport::proxy::{Bypass, Proxy, ProxyKind, SocksStep};
+
+    #[derive(Debug)]
+    pub struct Socks;
+
+    impl Socks {
+        pub fn new(_: String, _: &str, _: u16, _: Option<(&str, &str)>) -> ws101::error::Result<Socks> {
+            unreachable!("no model dials")
+        }
+
+        pub fn step(&mut self, _: &Stream) -> ws101::error::Result<SocksStep> {
             unreachable!("no model dials")
         }
     }

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <sys/un.h>
 
 #include "stall.h"
 
@@ -80,6 +81,52 @@ static inline bool begin_whole(stall *stall, uint32_t limit_ms) {
 static inline bool begin_head(stall *stall, uint32_t limit_ms) {
   stall->sockets[0] = peer_listen(&stall->port);
   return stall->sockets[0] >= 0 && stall_set(stall->pair.session, WS_OPTION_HANDSHAKE_TIMEOUT, limit_ms) && connect_to(stall, stall->port);
+}
+
+/* The same, for a proxy before the server. */
+static inline bool begin_proxied(stall *stall, uint32_t limit_ms, const char *scheme) {
+  char url[64];
+  stall->sockets[0] = peer_listen(&stall->port);
+  (void)snprintf(url, sizeof url, "%s://127.0.0.1:%u", scheme, (unsigned)stall->port);
+  return stall->sockets[0] >= 0 && stall_set(stall->pair.session, WS_OPTION_HANDSHAKE_TIMEOUT, limit_ms) &&
+         CHECK_STATUS(WS_OK, ws_set_option(stall->pair.session, WS_OPTION_PROXY, url, strlen(url))) &&
+         CHECK_STATUS(WS_OK, ws_connect(stall->pair.session, "ws://server.example/", &stall->handle));
+}
+
+static inline bool begin_http_proxy(stall *stall, uint32_t limit_ms) { return begin_proxied(stall, limit_ms, "http"); }
+static inline bool begin_socks_proxy(stall *stall, uint32_t limit_ms) { return begin_proxied(stall, limit_ms, "socks5"); }
+
+/* A socket of this machine whose queue is full: it says so at once, and never when there is room. */
+static inline bool begin_local(stall *stall, uint32_t limit_ms) {
+  struct sockaddr_un address;
+  char url[200];
+  memset(&address, 0, sizeof address);
+  address.sun_family = AF_UNIX;
+  (void)snprintf(address.sun_path, sizeof address.sun_path, "/tmp/ws101-stall-%d.sock", (int)getpid());
+  (void)snprintf(url, sizeof url, "ws+unix:%s:/", address.sun_path);
+  (void)unlink(address.sun_path);
+  for (size_t i = 0; i < CHECK_COUNT(stall->sockets); i++) stall->sockets[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (!CHECK(bind(stall->sockets[0], (struct sockaddr *)&address, sizeof address) == 0) || !CHECK(listen(stall->sockets[0], 0) == 0)) return false;
+  for (size_t i = 1; i < CHECK_COUNT(stall->sockets); i++) {
+    if (!CHECK(fcntl(stall->sockets[i], F_SETFL, O_NONBLOCK) == 0)) return false;
+    (void)connect(stall->sockets[i], (struct sockaddr *)&address, sizeof address);
+  }
+  return stall_set(stall->pair.session, WS_OPTION_CONNECT_TIMEOUT, limit_ms) &&
+         CHECK_STATUS(WS_OK, ws_connect(stall->pair.session, url, &stall->handle));
+}
+
+/* There is room, and the same request takes it: what fills the queue is let go, and taken from it. */
+static inline bool takes_room(stall *stall) {
+  char path[64];
+  ws_status status;
+  for (size_t i = 1; i < CHECK_COUNT(stall->sockets); i++) (void)close(stall->sockets[i]), stall->sockets[i] = -1;
+  (void)close(peer_accept(stall->sockets[0]));
+  if (!CHECK(pair_set_u32(stall->handle, WS_OPTION_HANDSHAKE_TIMEOUT, 200))) return false;
+  status = ws_handshake(stall->handle);
+  (void)snprintf(path, sizeof path, "/tmp/ws101-stall-%d.sock", (int)getpid());
+  (void)unlink(path);
+  /* It was taken, and nobody answers: that is another stage. */
+  return CHECK_STATUS(WS_ERROR_TIMEOUT, status) && CHECK(peer_wait(stall->sockets[0], POLLIN));
 }
 
 static inline void *say_half(void *argument) {
@@ -318,6 +365,9 @@ static const stage stages[] = {
     {"the close frame is not answered", begin_close, call_close, WS_OPERATION_CLOSE, NULL},
     {"the close frame cannot leave", begin_close_behind, call_close, WS_OPERATION_CLOSE, NULL},
     {"the close frame of a shutdown cannot leave", begin_close_behind, call_shutdown, WS_OPERATION_SHUTDOWN, NULL},
+    {"the proxy says nothing", begin_http_proxy, call_handshake, WS_OPERATION_HANDSHAKE, NULL},
+    {"the SOCKS proxy says nothing", begin_socks_proxy, call_upgrade, WS_OPERATION_UPGRADE, NULL},
+    {"the queue of a socket of this machine is full", begin_local, call_handshake, WS_OPERATION_HANDSHAKE, takes_room},
     {"nobody connects", begin_accept, call_accept, WS_OPERATION_ACCEPT, accepts_again}, /* last: it has no limit */
 };
 #define STAGES CHECK_COUNT(stages)

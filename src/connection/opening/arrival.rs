@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::HeadExchange;
 use super::limit::Limit;
+use super::{HeadExchange, Peer};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{HeadError, Limits, RequestHead};
 use crate::options::Options;
@@ -98,7 +98,7 @@ impl Arrival {
             },
         };
         let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
-        let mut exchange = exchange.unwrap_or_else(|| HeadExchange::new(Vec::new(), limits));
+        let mut exchange = exchange.unwrap_or_else(|| HeadExchange::new(Peer::Client, Vec::new(), limits));
         match exchange.read_request(&stream)? {
             Some(head) => Ok(ArrivalStep::Done(Box::new(Arrived { stream, head, early: exchange.into_rest() }))),
             None => Arrival { way: Way::Open(stream), exchange: Some(exchange), start }.blocked(Interest::READ, options, now),

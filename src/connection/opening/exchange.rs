@@ -15,21 +15,67 @@ const READ: usize = 4096;
 /// Interim responses that are skipped, as WinHTTP does.
 const MAX_INTERIM: u32 = 10;
 
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// Of a client.
+    Server,
+    /// Of a server.
+    Client,
+    /// Of a client, before its server.
+    Proxy,
+}
+
+impl Peer {
+    /// In a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Peer::Server => "the server",
+            Peer::Client => "the client",
+            Peer::Proxy => "the proxy",
+        }
+    }
+
+    /// Where a failure belongs.
+    pub fn phase(self) -> Phase {
+        if self == Peer::Proxy { Phase::Proxy } else { Phase::Http }
+    }
+
+    fn error(self, status: Status, message: String) -> Error {
+        // What a proxy does wrong is the proxy's failure; whether to try again does not change by that.
+        let shown = if self == Peer::Proxy { Status::Proxy } else { status };
+        Error::new(shown, message).in_phase(self.phase()).with_retryable(status.is_retryable())
+    }
+}
+
 /// One exchange of heads, under way. A step returns `None` when the socket has nothing for it.
 #[derive(Debug)]
 pub struct HeadExchange {
+    peer: Peer,
     outgoing: Vec<u8>,
     sent: usize,
     incoming: Vec<u8>,
     reader: HeadReader,
     limits: Limits,
     interim: u32,
+    has_received: bool,
 }
 
 impl HeadExchange {
     /// Sends these bytes, then reads a head; a server has none to send.
-    pub fn new(outgoing: Vec<u8>, limits: Limits) -> HeadExchange {
-        HeadExchange { outgoing, sent: 0, incoming: Vec::new(), reader: HeadReader::new(limits), limits, interim: 0 }
+    pub fn new(peer: Peer, outgoing: Vec<u8>, limits: Limits) -> HeadExchange {
+        let reader = HeadReader::new(limits);
+        HeadExchange { peer, outgoing, sent: 0, incoming: Vec::new(), reader, limits, interim: 0, has_received: false }
+    }
+
+    /// Whether the peer has said anything.
+    pub fn has_received(&self) -> bool {
+        self.has_received
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Sends what is to be sent.
@@ -38,7 +84,7 @@ impl HeadExchange {
             match stream.send(&self.outgoing[self.sent..], &[], Patience::None) {
                 Ok(count) => self.sent += count,
                 Err(error) if is_nothing(&error) => return Ok(None),
-                Err(error) => return Err(last_words(stream).unwrap_or_else(|| lost(&error))),
+                Err(error) => return Err(self.last_words(stream).unwrap_or_else(|| self.lost(&error))),
             }
         }
         Ok(Some(()))
@@ -47,7 +93,7 @@ impl HeadExchange {
     /// Reads the response head; interim ones are skipped (RFC 9110 §15.2).
     pub fn read_response(&mut self, stream: &Stream) -> Result<Option<ResponseHead>> {
         loop {
-            let found = self.reader.read_response(&self.incoming).map_err(response_error)?;
+            let found = self.reader.read_response(&self.incoming).map_err(|error| self.response_error(&error))?;
             if let Some((head, used)) = found {
                 self.incoming.drain(..used);
                 if !head.is_interim() {
@@ -55,11 +101,11 @@ impl HeadExchange {
                 }
                 self.interim += 1;
                 if self.interim > MAX_INTERIM {
-                    let message = format!("the server sent more than {MAX_INTERIM} interim responses");
-                    return Err(Error::new(Status::InvalidServerResponse, message).in_phase(Phase::Http));
+                    let message = format!("{} sent more than {MAX_INTERIM} interim responses", self.peer.name());
+                    return Err(self.peer.error(Status::InvalidServerResponse, message));
                 }
                 self.reader = HeadReader::new(self.limits);
-            } else if self.read(stream, "the server")?.is_none() {
+            } else if self.read(stream)?.is_none() {
                 return Ok(None);
             }
         }
@@ -75,7 +121,7 @@ impl HeadExchange {
                     return Ok(Some(Ok(head)));
                 }
                 Ok(None) => {
-                    if self.read(stream, "the client")?.is_none() {
+                    if self.read(stream)?.is_none() {
                         return Ok(None);
                     }
                 }
@@ -90,7 +136,7 @@ impl HeadExchange {
             if body.is_complete() {
                 return Ok(Some(()));
             }
-            if self.read(stream, "the server")?.is_none() {
+            if self.read(stream)?.is_none() {
                 return Ok(None);
             }
         }
@@ -101,7 +147,7 @@ impl HeadExchange {
         self.incoming
     }
 
-    fn read(&mut self, stream: &Stream, who: &str) -> Result<Option<()>> {
+    fn read(&mut self, stream: &Stream) -> Result<Option<()>> {
         let mut room = [0; READ];
         let received = stream.receive(&mut room, &mut [], Patience::None);
         if stream.wants_write() {
@@ -111,33 +157,39 @@ impl HeadExchange {
         match received {
             Ok(0) => {
                 let when = if self.incoming.is_empty() { "without a word" } else { "in the middle of its head" };
-                Err(Error::new(Status::Connection, format!("{who} ended the connection {when}")).in_phase(Phase::Http))
+                Err(self.peer.error(Status::Connection, format!("{} ended the connection {when}", self.peer.name())))
             }
             Ok(count) => {
+                self.has_received = true;
                 self.incoming.extend_from_slice(&room[..count]);
                 Ok(Some(()))
             }
             Err(error) if is_nothing(&error) => Ok(None),
-            Err(error) => Err(lost(&error)),
+            Err(error) => Err(self.lost(&error)),
         }
     }
-}
 
-/// What an encrypted peer has said before it went: its alert explains more than the broken socket does.
-fn last_words(stream: &Stream) -> Option<Error> {
-    stream.security()?;
-    let error = stream.receive(&mut [0; READ], &mut [], Patience::None).err().filter(|error| !is_nothing(error))?;
-    Some(lost(&error))
+    /// What an encrypted peer has said before it went: its alert explains more than the broken socket does.
+    fn last_words(&self, stream: &Stream) -> Option<Error> {
+        stream.security()?;
+        let error = stream.receive(&mut [0; READ], &mut [], Patience::None).err().filter(|error| !is_nothing(error))?;
+        Some(self.lost(&error))
+    }
+
+    fn lost(&self, error: &io::Error) -> Error {
+        let what = match self.peer {
+            Peer::Proxy => "the connection to the proxy was lost during its handshake",
+            _ => "the connection was lost during the handshake",
+        };
+        let os_error = error.raw_os_error().unwrap_or(0);
+        self.peer.error(Status::Connection, Error::from_io(Status::Connection, what, error).to_string()).with_os_error(os_error)
+    }
+
+    fn response_error(&self, error: &HeadError) -> Error {
+        self.peer.error(error.status(), format!("{}'s response head: {error}", self.peer.name()))
+    }
 }
 
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-fn lost(error: &io::Error) -> Error {
-    Error::from_io(Status::Connection, "the connection was lost during the handshake", error).in_phase(Phase::Http)
-}
-
-fn response_error(error: HeadError) -> Error {
-    Error::new(error.status(), format!("the server's response head: {error}")).in_phase(Phase::Http)
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::stop::{Deadline, Stay, sleep, sleep_until};
-use crate::connection::opening::{Arrival, ArrivalStep, Arrived, HeadExchange};
+use crate::connection::opening::{Arrival, ArrivalStep, Arrived, HeadExchange, Peer};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::Limits;
@@ -69,7 +69,7 @@ pub fn read_head(arrival: &mut Option<Arrival>, options: &Options, stay: &Stay<'
 /// Sends an answer within the handshake's time. After anything but a 101 the connection ends.
 pub fn respond(stream: &Stream, options: &Options, stay: &Stay<'_>, answer: Vec<u8>, is_upgrade: bool) -> Result<()> {
     let whole = Deadline::new(options.handshake_timeout, Phase::Http, "the client did not take the answer");
-    let mut exchange = HeadExchange::new(answer, Limits { max_size: 0, max_headers: 0 });
+    let mut exchange = HeadExchange::new(Peer::Client, answer, Limits { max_size: 0, max_headers: 0 });
     while exchange.send(stream)?.is_none() {
         sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::WRITE, wake, timeout))?;
     }

@@ -20,6 +20,7 @@ use table::{Owners, Row, Value};
 
 pub mod numbers;
 mod table;
+mod way;
 
 /// Sets an option.
 ///
@@ -149,6 +150,10 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             let list = list(row, value, is_valid)?;
             change(object, |options| *field(options) = list)
         }
+        Value::Spelled(read, _) => {
+            let text = text(row, value)?;
+            try_change(object, |options| read(options, text))
+        }
         Value::OptionalText(field, is_valid) => {
             let text = optional_text(row, value, is_valid)?;
             change(object, |options| *field(options) = text)
@@ -202,6 +207,7 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::OptionalText(field, _) => value.write_text(field(&mut options).as_deref().unwrap_or_default().as_bytes()),
         Value::Pem(field, _) => value.write_text(field(&mut options).as_deref().unwrap_or_default()),
         Value::List(field, _) => value.write_text(field(&mut options).join(", ").as_bytes()),
+        Value::Spelled(_, write) => value.write_text(write(&options).as_bytes()),
         _ => unreachable!("answered above"),
     }
 }
@@ -248,10 +254,13 @@ fn options(object: &Object) -> SharedOptions {
 }
 
 fn change(object: &Object, change: impl FnOnce(&mut Options)) -> Result<()> {
-    let change = |options: &mut Options| {
+    try_change(object, |options| {
         change(options);
         Ok(())
-    };
+    })
+}
+
+fn try_change(object: &Object, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
     match object {
         Object::Session(session) => session.change_options(change),
         Object::ClientRequest(request) => request.change_options(change),

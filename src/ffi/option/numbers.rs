@@ -88,13 +88,13 @@ pub enum ws_option_numbers {
     WS_OPTION_WHOLE_MESSAGES = 13053,
     /// ws_compression. Not built yet. Session, request, listener; query: websocket.
     WS_OPTION_COMPRESSION = 13060,
-    /// Text, a URL. Not built yet. Session, client's request.
+    /// Text, "http://user:password@host:port" or "socks5://…"; a query leaves the login out. Default "". Session, client's request.
     WS_OPTION_PROXY = 13070,
-    /// u32, 0 or 1. Not built yet. Read http_proxy and its kin. Session, client's request.
+    /// u32, 0 or 1. Without WS_OPTION_PROXY, read http_proxy, https_proxy, all_proxy, no_proxy. Default 0. Session, client's request.
     WS_OPTION_PROXY_ENVIRONMENT = 13071,
-    /// u32. Not built yet. How many redirects are followed. Session, client's request.
+    /// u32, 0-100. How many redirects are followed; never one from wss to ws. Default 0. Session, client's request.
     WS_OPTION_REDIRECTS = 13072,
-    /// Text. Not built yet. The own address to connect from. Session, client's request.
+    /// Text, "192.0.2.1" or "::1", "" = any. The own address to connect from. Default "". Session, client's request.
     WS_OPTION_BIND_ADDRESS = 13073,
     /// Text: PEM, or the path of a file with it. The only CAs that are trusted; a server's own certificate among them is as well. "" = the system's (on Linux SSL_CERT_FILE and SSL_CERT_DIR may name them). Default "". Session, client's request.
     WS_OPTION_TLS_CA = 13080,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::numbers::ws_option_numbers as number;
 use super::numbers::ws_option_numbers::*;
+use super::way;
 use crate::driver::event_loop::Socket;
 use crate::error::Result;
 use crate::handle::Object;
@@ -56,6 +57,8 @@ pub(super) enum Value {
     Threads,
     /// A list as a text, and what each element must be.
     List(fn(&mut Options) -> &mut Vec<String>, fn(&str) -> bool),
+    /// A text that is read when it is set, and written when it is asked for.
+    Spelled(fn(&mut Options, &str) -> Result<()>, fn(&Options) -> String),
     /// The program's own pointer.
     Context,
     /// A text that the object knows.
@@ -137,10 +140,10 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_PING_EVENTS, ALL, Value::EventSwitch(|options| &mut options.ping_events, |_, _| Ok(()))),
     kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::EventSwitch(|options| &mut options.whole_messages, Socket::set_whole)),
     Row { number: WS_OPTION_COMPRESSION, value: Value::NotBuilt, set: OPENING, query: ALL },
-    kept(WS_OPTION_PROXY, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_REDIRECTS, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_BIND_ADDRESS, CLIENT, Value::NotBuilt),
+    kept(WS_OPTION_PROXY, CLIENT, Value::Spelled(way::set_proxy, way::proxy)),
+    kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::Switch(|options| &mut options.proxy_environment)),
+    kept(WS_OPTION_REDIRECTS, CLIENT, Value::Number(|options| &mut options.redirects, 0, 100)),
+    kept(WS_OPTION_BIND_ADDRESS, CLIENT, Value::Spelled(way::set_own_address, way::own_address)),
     kept(WS_OPTION_TLS_CA, CLIENT, Value::Pem(|options| &mut tls(options).ca, check_certificates)),
     kept(WS_OPTION_TLS_CERTIFICATE, TLS_OWN, Value::Pem(|options| &mut tls(options).certificate, check_certificates)),
     Row { number: WS_OPTION_TLS_KEY, value: Value::Pem(|options| &mut tls(options).key, check_key), set: TLS_OWN, query: 0 },

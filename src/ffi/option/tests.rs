@@ -77,7 +77,7 @@ fn defaults_are_those_of_the_header() {
         assert_eq!(said, found, "{:?}", row.number);
         compared += 1;
     }
-    assert_eq!(compared, if cfg!(feature = "tls") { 36 } else { 28 });
+    assert_eq!(compared, if cfg!(feature = "tls") { 40 } else { 32 });
 }
 
 #[test]

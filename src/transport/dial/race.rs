@@ -48,7 +48,8 @@ struct Runner {
 struct Failure {
     address: SocketAddr,
     why: Error,
-    after: Duration,
+    /// None if there was nothing to wait for.
+    after: Option<Duration>,
 }
 
 /// What a step of a race did.
@@ -103,7 +104,7 @@ impl Race {
     /// Why there is no connection. What is still under way has taken too long.
     pub fn into_error(mut self, what: &str, phase: Phase, now: Duration) -> Error {
         for runner in std::mem::take(&mut self.running) {
-            self.fail(&runner, timed_out(), now);
+            self.fail(runner.address, timed_out(), now.saturating_sub(runner.begun));
         }
         let have_all_timed_out = self.failed.iter().all(|failure| failure.why.status() == Status::Timeout);
         let status = if have_all_timed_out { Status::Timeout } else { Status::CannotConnect };
@@ -117,13 +118,16 @@ impl Race {
 
     fn begin(&mut self, address: SocketAddr, now: Duration) {
         log::debug!("{address}: connecting");
-        let begun = check_family(address, self.how.own_address).and_then(|()| Attempt::begin(address, self.how).map_err(system_error));
-        match begun {
+        if let Err(why) = check_family(address, self.how.own_address) {
+            self.failed.push(Failure { address, why, after: None });
+            return;
+        }
+        match Attempt::begin(address, self.how) {
             Ok(attempt) => {
                 self.running.push(Runner { address, attempt, begun: now });
                 self.next = now + STAGGER;
             }
-            Err(why) => self.failed.push(Failure { address, why, after: Duration::ZERO }),
+            Err(error) => self.fail(address, system_error(error), Duration::ZERO),
         }
     }
 
@@ -141,36 +145,34 @@ impl Race {
                 Some(outcome) => outcome.map_err(system_error),
             };
             let runner = self.running.remove(position);
-            let why = match outcome {
-                Ok(()) => match runner.attempt.into_stream(self.how.nodelay) {
-                    Ok(stream) => {
-                        log::debug!("{}: connected", runner.address);
-                        return Some(stream);
-                    }
-                    Err(error) => Failure { address: runner.address, why: system_error(error), after: now - runner.begun },
-                },
-                Err(why) => Failure { address: runner.address, why, after: now - runner.begun },
-            };
-            log::debug!("{}", why.sentence());
-            self.failed.push(why);
+            let stream = outcome.and_then(|()| runner.attempt.into_stream(self.how.nodelay).map_err(system_error));
+            match stream {
+                Ok(stream) => {
+                    log::debug!("{}: connected", runner.address);
+                    return Some(stream);
+                }
+                Err(why) => self.fail(runner.address, why, now - runner.begun),
+            }
             self.next = now;
         }
         None
     }
 
-    fn fail(&mut self, runner: &Runner, why: Error, now: Duration) {
-        self.failed.push(Failure { address: runner.address, why, after: now.saturating_sub(runner.begun) });
+    fn fail(&mut self, address: SocketAddr, why: Error, after: Duration) {
+        let failure = Failure { address, why, after: Some(after) };
+        log::debug!("{}", failure.sentence());
+        self.failed.push(failure);
     }
 }
 
 impl Failure {
     /// `[::1]:8000 refused after 0.2 ms`.
     fn sentence(&self) -> String {
-        let ms = self.after.as_secs_f64() * 1e3;
-        match ms {
-            _ if self.after.is_zero() => format!("{} {}", self.address, self.why),
-            ..1000.0 => format!("{} {} after {ms:.1} ms", self.address, self.why),
-            _ => format!("{} {} after {:.1} s", self.address, self.why, ms / 1e3),
+        let (address, why) = (self.address, &self.why);
+        match self.after.map(|after| after.as_secs_f64()) {
+            None => format!("{address} {why}"),
+            Some(seconds) if seconds < 1.0 => format!("{address} {why} after {:.1} ms", seconds * 1e3),
+            Some(seconds) => format!("{address} {why} after {seconds:.1} s"),
         }
     }
 }

@@ -1,0 +1,6 @@
+//! libFuzzer's way into [`ws101_fuzz::reach`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    ws101_fuzz::reach::run(bytes);
+});
