@@ -8,6 +8,7 @@
 mod close;
 mod control;
 mod decoder;
+pub mod deflate;
 mod encoder;
 mod endpoint;
 mod frame;
