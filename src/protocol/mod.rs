@@ -38,6 +38,16 @@ pub enum Role {
     Server,
 }
 
+impl Role {
+    /// The peer's.
+    pub fn other(self) -> Role {
+        match self {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        }
+    }
+}
+
 /// Text or binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MessageKind {

@@ -98,6 +98,9 @@ impl Deflation {
         self.message.is_open = !ends;
         if ends {
             self.message.owes_tail = false;
+            if let (false, Some(deflater)) = (self.keeps_window, &mut self.deflater) {
+                deflater.reset();
+            }
         }
         Ok(())
     }
@@ -119,16 +122,11 @@ impl Deflation {
 
     /// The state, for another connection: between messages, if the next one does not need it.
     pub fn take_idle_state(&mut self) -> Option<Box<Deflater>> {
-        if self.keeps_window || self.message.is_open {
-            return None;
-        }
-        let mut deflater = self.deflater.take()?;
-        deflater.reset();
-        Some(deflater)
+        if self.keeps_window || self.message.is_open { None } else { self.deflater.take() }
     }
 }
 
-/// Deflates a whole message for every connection of the state's class: one that keeps no window.
+/// Deflates a whole message for every connection of the state's class that keeps no window. The state is empty before and after.
 pub fn deflate_whole(deflater: &mut Deflater, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), NoMemory> {
     let mut parts = parts.iter().filter(|part| !part.is_empty()).peekable();
     if parts.peek().is_none() {
@@ -136,10 +134,10 @@ pub fn deflate_whole(deflater: &mut Deflater, parts: &[&[u8]], out: &mut Vec<u8>
         out.push(EMPTY);
         return Ok(());
     }
-    deflater.reset();
     while let Some(part) = parts.next() {
         deflater.run(part, parts.peek().is_none(), out)?;
     }
     out.truncate(out.len() - TAIL.len());
+    deflater.reset();
     Ok(())
 }
