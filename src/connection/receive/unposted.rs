@@ -91,6 +91,8 @@ impl ReceiveHalf {
         let received = connection.stream.receive(&mut room[held..], &mut [], Patience::None);
         match self.count(received, room.len() - held) {
             Ok(count) => Ok(Some(held + count)),
+            // Whole messages may be among what is held: a message that was put together apart has left them here.
+            Err(ReadError::Socket(error)) if held > 0 && is_nothing(&error) => Ok(Some(held)),
             Err(error) => {
                 if held > 0 {
                     self.buffer = Some(buffer_of(&room[..held])?);
