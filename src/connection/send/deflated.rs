@@ -123,8 +123,16 @@ impl Turn<'_> {
     }
 
     /// Nothing more is compressed with this turn.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_state_back(&mut self) {
+        if self.deflating.is_some() {
+            self.put_state_back_now();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_state_back_now(&mut self) {
         if let (Some(mut deflating), Some(slot)) = (self.deflating.take(), &self.connection.deflating) {
             deflating.settle(self.has_sent);
             *lock(&slot.0) = Some(deflating);
