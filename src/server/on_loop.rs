@@ -161,6 +161,7 @@ impl Listener {
 
     /// A request whose head has come already, or an event when one has.
     pub fn begin_accept(self: &Arc<Self>, recipient: Arc<dyn Recipient>, adopt: AdoptRequest) -> Result<Answer<Arc<Request>>> {
+        self.tls_config()?;
         let hall = self.hall()?;
         let home = hall.home.shared();
         if home.is_closed() {
@@ -266,7 +267,8 @@ impl Acceptor {
             ..RequestOnLoop::new(Arc::clone(&self.hall.loops))
         };
         let on_loop = RequestOnLoop { hall: Some(Arc::clone(&self.hall)), ..on_loop };
-        let request = Request::new(stream, entrance, Some(handshaking), listener.options(), listener.may_start_threads, Some(on_loop));
+        let (tls, options) = (listener.tls_config()?, listener.options());
+        let request = Request::new(stream, tls, entrance, Some(handshaking), options, listener.may_start_threads, Some(on_loop));
         let Some(arrival) = request.begin()? else { return Ok(()) };
         self.hall.waiting().arriving += 1;
         let task = ArrivalTask {
@@ -625,9 +627,10 @@ impl Task for Farewell {
                 }
             }
         }
-        let mut waste = [0; 4096];
+        // The end of an encryption may have waited for room.
+        let _ = self.stream.flush(Patience::None);
         while self.end.is_none_or(|end| now < end) {
-            match self.stream.receive(&mut waste, &mut [], Patience::None) {
+            match self.stream.discard(Patience::None) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return TaskStep::Wait(self.end),

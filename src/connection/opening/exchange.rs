@@ -38,7 +38,7 @@ impl HeadExchange {
             match stream.send(&self.outgoing[self.sent..], &[], Patience::None) {
                 Ok(count) => self.sent += count,
                 Err(error) if is_nothing(&error) => return Ok(None),
-                Err(error) => return Err(lost(&error)),
+                Err(error) => return Err(last_words(stream).unwrap_or_else(|| lost(&error))),
             }
         }
         Ok(Some(()))
@@ -103,7 +103,12 @@ impl HeadExchange {
 
     fn read(&mut self, stream: &Stream, who: &str) -> Result<Option<()>> {
         let mut room = [0; READ];
-        match stream.receive(&mut room, &mut [], Patience::None) {
+        let received = stream.receive(&mut room, &mut [], Patience::None);
+        if stream.wants_write() {
+            // An alert of the encryption. Nobody else sends here; what the socket does not take now has to do without.
+            let _ = stream.flush(Patience::None);
+        }
+        match received {
             Ok(0) => {
                 let when = if self.incoming.is_empty() { "without a word" } else { "in the middle of its head" };
                 Err(Error::new(Status::Connection, format!("{who} ended the connection {when}")).in_phase(Phase::Http))
@@ -116,6 +121,13 @@ impl HeadExchange {
             Err(error) => Err(lost(&error)),
         }
     }
+}
+
+/// What an encrypted peer has said before it went: its alert explains more than the broken socket does.
+fn last_words(stream: &Stream) -> Option<Error> {
+    stream.security()?;
+    let error = stream.receive(&mut [0; READ], &mut [], Patience::None).err().filter(|error| !is_nothing(error))?;
+    Some(lost(&error))
 }
 
 fn is_nothing(error: &io::Error) -> bool {

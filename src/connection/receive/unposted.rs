@@ -97,7 +97,7 @@ impl ReceiveHalf {
             }
         }
         let received = connection.stream.receive(&mut room[held..], &mut [], Patience::None);
-        match self.count(received, room.len() - held) {
+        match self.count(connection, received, room.len() - held) {
             Ok(count) => {
                 self.is_cut = false;
                 Ok(Some(held + count))

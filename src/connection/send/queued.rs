@@ -97,7 +97,7 @@ impl Connection {
         if message.must_be_whole && encoder.is_inside_message() {
             return Err(SendError::NotWhole.into());
         }
-        let key = (self.role == Role::Client).then(self.sources.masking_key);
+        let key = (self.role() == Role::Client).then(self.sources.masking_key);
         let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
         if message.kind == MessageKind::Text && self.hot.checks_sent_text() {
             for part in message.parts {
@@ -154,7 +154,7 @@ impl Connection {
             None => None,
         };
         let frame = image.as_ref().map_or(&message.frame, |image| &image.frame);
-        if self.role == Role::Client || frame.len() > SEGMENT {
+        if self.role() == Role::Client || frame.len() > SEGMENT {
             return self.accept(&outgoing, image.as_ref().and_then(|image| image.deflated()), manner);
         }
         let mut outbox = self.outbox();
@@ -341,7 +341,7 @@ impl Turn<'_> {
         if !told.is_empty() {
             outbox.told().extend(told);
         }
-        if outbox.has_work() || outbox.ends_when_empty {
+        if outbox.has_work() || outbox.ends_when_empty || self.connection.stream.wants_write() {
             drop(outbox);
             self.settle();
         } else {
@@ -350,8 +350,22 @@ impl Turn<'_> {
         Ok(Accepted::Written)
     }
 
+    /// The same for frames that were gathered.
+    #[inline]
+    pub(super) fn finish_gathered(mut self, counted: Counted) -> Result<Accepted> {
+        let mut outbox = self.connection.outbox();
+        outbox.counted.add(counted);
+        if outbox.has_work() || outbox.ends_when_empty {
+            drop(outbox);
+            self.settle();
+            return Ok(Accepted::Queued);
+        }
+        self.put_back(&mut outbox);
+        Ok(if outbox.wants_room || outbox.has_told() { Accepted::Queued } else { Accepted::Written })
+    }
+
     /// The socket takes no more: the rest waits, before everything else.
-    fn leave(mut self, rest: Segment) -> Result<Accepted> {
+    pub(super) fn leave(mut self, rest: Segment) -> Result<Accepted> {
         let mut outbox = self.connection.outbox();
         outbox.put_tail(rest);
         self.put_back(&mut outbox);
@@ -359,7 +373,7 @@ impl Turn<'_> {
     }
 
     /// The peer takes no more bytes.
-    fn lose(mut self, error: &io::Error) -> Error {
+    pub(super) fn lose(mut self, error: &io::Error) -> Error {
         self.abandon_outbox(error);
         send_error(error)
     }
@@ -397,6 +411,6 @@ impl Segment {
     }
 }
 
-fn is_nothing(error: &io::Error) -> bool {
+pub(super) fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

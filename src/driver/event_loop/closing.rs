@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::event::{EventKind, OwnedEvent};
 use super::socket::{Answer, Socket};
-use super::{Wish, socket};
+use super::{Wish, answering, socket};
 use crate::connection::{CloseSent, Progress};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
@@ -44,6 +44,7 @@ pub(super) enum Stage {
 impl Socket {
     /// Sends the close frame and leaves the receiving side open. WinHttpWebSocketShutdown.
     pub fn shutdown(self: &Arc<Self>, frame: CloseFrame) -> Result<Answer<()>> {
+        answering::leave(self);
         let sent = self.send_close(frame)?;
         if sent == CloseSent::Before {
             return Err(Error::new(Status::InvalidOperation, "this side has sent its close frame already"));
@@ -63,6 +64,7 @@ impl Socket {
 
     /// The whole closing handshake; repeated, it returns the first result. WinHttpWebSocketClose.
     pub fn close(self: &Arc<Self>, frame: CloseFrame) -> Result<Answer<()>> {
+        answering::leave(self);
         if let Some(result) = self.begin_close() {
             return result.map(Answer::Done);
         }
@@ -116,12 +118,9 @@ impl Socket {
         self.tell(OwnedEvent::ended(waits, result));
     }
 
+    /// This side's end, behind all that waits. RFC 6455 §7.1.1: a server's comes first, so that it is the one that keeps TIME_WAIT.
     fn end_tcp(&self) {
-        match self.role() {
-            // RFC 6455 §7.1.1: the server ends the TCP connection first, so that it is the one that keeps TIME_WAIT.
-            Role::Server => self.end_sending_when_flushed(),
-            Role::Client => self.stream().end_sending(),
-        }
+        self.end_sending_when_flushed();
     }
 
     /// Goes on with a close: after something was received or written, or when a deadline may have passed. When to look again.
