@@ -134,7 +134,10 @@ impl<'c> Turn<'c> {
     /// A data frame has left: the turn goes back, unless others have left something meanwhile.
     #[inline(always)]
     pub fn end(mut self, wire_length: usize, ends_message: bool) {
-        self.put_state_back();
+        // By value: a turn whose address goes elsewhere is no longer kept in registers, and most have no state.
+        if self.deflating.is_some() {
+            self = self.without_state();
+        }
         let mut outbox = self.connection.outbox();
         outbox.counted.add(Counted::frame(wire_length, ends_message));
         if outbox.has_work() || outbox.ends_when_empty || self.connection.stream.wants_write() {

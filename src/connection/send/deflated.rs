@@ -122,17 +122,16 @@ impl Turn<'_> {
         deflating.deflate(&self.encoder, message)
     }
 
-    /// Nothing more is compressed with this turn.
-    #[inline(always)]
-    pub(super) fn put_state_back(&mut self) {
-        if self.deflating.is_some() {
-            self.put_state_back_now();
-        }
-    }
-
+    /// The same turn, with which nothing more is compressed.
     #[cold]
     #[inline(never)]
-    fn put_state_back_now(&mut self) {
+    pub(super) fn without_state(mut self) -> Self {
+        self.put_state_back();
+        self
+    }
+
+    /// Nothing more is compressed with this turn.
+    pub(super) fn put_state_back(&mut self) {
         if let (Some(mut deflating), Some(slot)) = (self.deflating.take(), &self.connection.deflating) {
             deflating.settle(self.has_sent);
             *lock(&slot.0) = Some(deflating);
