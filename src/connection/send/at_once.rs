@@ -32,7 +32,9 @@ impl Connection {
     /// Everything else, also what is wrong, is left to the long way: [`Turn::begin`] and [`Turn::step`].
     #[inline]
     pub fn send_at_once(&self, kind: MessageKind, payload: &[u8]) -> Result<AtOnce<'_>> {
-        if payload.len() > usize::from(self.hot.most_at_once)
+        // The first of the two is for the compiler, which then knows what fits on the stack.
+        if payload.len() > AT_ONCE
+            || payload.len() > usize::from(self.hot.most_at_once)
             || kind == MessageKind::Text && self.hot.checks_sent_text() && !is_text(payload)
         {
             return Ok(AtOnce::NotUsual);
