@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::opening::{Opening, Plan, Reply};
-use crate::connection::{Agreed, Connection, Upgraded};
+use crate::connection::{Agreed, Connection, DeflatePool, Upgraded};
 use crate::driver::blocking::{Stay, StopSign, Task};
 use crate::driver::{self, blocking, clock};
 use crate::error::{Error, Phase, Result, Status};
@@ -14,7 +14,7 @@ use crate::http::Headers;
 use crate::http::auth::{Credentials, Scheme};
 use crate::options::{Options, SharedOptions};
 use crate::protocol::handshake::{Agreement, is_reserved_header};
-use crate::protocol::{Role, Url};
+use crate::protocol::{Role, Url, deflate};
 use crate::session::Session;
 use crate::transport::Stream;
 use crate::transport::tls::{self, Configurations, Security};
@@ -33,6 +33,7 @@ pub struct Request {
     logins: Mutex<Logins>,
     state: Mutex<State>,
     sign: StopSign,
+    deflate_pool: Arc<DeflatePool>,
     /// Whether an attempt makes its own connection; else there is one attempt, over the socket that the program gave.
     dials: bool,
     tls: Arc<Configurations>,
@@ -109,6 +110,7 @@ impl Request {
             dials: stream.is_none(),
             state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
             sign: StopSign::default(),
+            deflate_pool: session.deflate_pool(),
             tls: session.tls(),
             may_start_threads: session.may_start_threads(),
             on_loop: session.loops().map(OnLoop::new),
@@ -278,9 +280,14 @@ impl Request {
                 }
             }
         };
-        let agreed = Agreed { url: self.url(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
+        let options = self.options();
+        let compression = agreement
+            .compression
+            .map(|parameters| (deflate::Agreed::new(parameters, Role::Client, &options.compression), Arc::clone(&self.deflate_pool)));
+        let Agreement { subprotocol, extensions, .. } = agreement;
+        let agreed = Agreed { url: self.url(), subprotocol, extensions, compression };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)
+        Connection::new(Role::Client, upgraded, options, &driver::SOURCES)
     }
 
     /// Status and headers of the answer; 12019 before there is one.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::connection::DeflatePool;
 use crate::driver::event_loop::Loops;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
@@ -11,6 +12,7 @@ use crate::transport::tls::Configurations;
 #[derive(Debug)]
 pub struct Session {
     options: Mutex<SharedOptions>,
+    deflate_pool: Arc<DeflatePool>,
     tls: Arc<Configurations>,
     no_threads: bool,
     /// If it is asynchronous: what drives it.
@@ -30,7 +32,7 @@ impl Session {
 
     fn new(user_agent: Option<&str>, no_threads: bool, loops: Option<Arc<Loops>>) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), tls: Arc::default(), no_threads, loops })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), tls: Arc::default(), deflate_pool: Arc::default(), no_threads, loops })
     }
 
     /// The options as they are now: what a child inherits.
@@ -45,6 +47,11 @@ impl Session {
         change(&mut changed)?;
         *options = Arc::new(changed);
         Ok(())
+    }
+
+    /// Where its connections keep idle states for compression.
+    pub fn deflate_pool(&self) -> Arc<DeflatePool> {
+        Arc::clone(&self.deflate_pool)
     }
 
     /// What was made of the options of TLS: children share it, and with it the sessions that can be resumed.

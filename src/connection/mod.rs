@@ -3,12 +3,14 @@
 //! In scope: the receive half, the writer turn with its outbox, and the closing handshake, each as steps that say what they did or that they
 //! are blocked. Out of scope: who waits for how long (`driver`), and the upgrade (`client`, `server`).
 //!
-//! **Lock order**: `receive`, then `options`; `outbox` is taken alone. None is held while somebody receives, sends or waits.
+//! **Lock order**: `receive`, then `options`; `deflating`, then `outbox`, which is otherwise taken alone. None is held while somebody receives or
+//! waits, and none but `deflating` while somebody sends.
 
 mod alive;
 mod buffers;
 mod claim;
 mod closing;
+mod deflate_pool;
 mod message;
 pub mod opening;
 mod outbox;
@@ -18,25 +20,28 @@ mod send;
 mod signals;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
 pub use buffers::CallerBuffer;
 pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
+pub use deflate_pool::DeflatePool;
 pub use message::{MessageStep, OwnMessage};
 pub use receive::{Ahead, Heard, NextWhole, ReceiveHalf, Received, Step};
-pub use send::{Accepted, AtOnce, Beginning, Frame, Gathered, Manner, Outgoing, Prepared, Progress, Turn};
+pub use send::{Accepted, AtOnce, Beginning, Deflated, Frame, Gathered, Manner, Outgoing, Prepared, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
-use crate::protocol::{MaskingKey, Role};
+use crate::protocol::{MaskingKey, Role, deflate};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
+use send::{AT_ONCE, DeflateSlot};
 
 /// What a connection needs and does not have of its own: randomness and the time, from whoever drives it.
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub struct Agreed {
     pub subprotocol: Option<String>,
     /// The extensions, in the syntax of `Sec-WebSocket-Extensions`; empty = none.
     pub extensions: String,
+    /// Compression, and where idle states for it are kept.
+    pub compression: Option<(deflate::Agreed, Arc<DeflatePool>)>,
 }
 
 /// What is left of the upgrade.
@@ -79,6 +86,8 @@ pub struct Connection {
     receive: Mutex<ReceiveSlot>,
     receive_free: Condvar,
     outbox: Mutex<Outbox>,
+    /// How messages are compressed, if that was agreed on.
+    deflating: Option<DeflateSlot>,
     turn_free: Condvar,
     signals: Signals,
     bells: Bells,
@@ -114,21 +123,30 @@ struct HotOptions {
     send_queue_limit: AtomicU32,
     checks_sent_text: AtomicBool,
     manual_close: AtomicBool,
+    /// The largest message that is sent from the stack, as it is; never changes.
+    most_at_once: u8,
 }
 
 impl Connection {
     /// A connection right after its upgrade.
     pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, sources: &'static Sources) -> Result<Connection> {
         let Upgraded { stream, agreed, early } = upgraded;
-        let half = ReceiveHalf::new(role, &options, early)?;
+        let mut half = ReceiveHalf::new(role, &options, early)?;
+        let mut hot = HotOptions::new(role, &options);
+        let deflating = agreed.compression.as_ref().map(|(compression, pool)| {
+            half.allow_compression(compression.inflation(), Arc::clone(pool), &options);
+            hot.allow_compression(compression.threshold);
+            DeflateSlot::new(*compression, Arc::clone(pool))
+        });
         Ok(Connection {
             stream,
             agreed: Box::new(agreed),
-            hot: HotOptions::new(role, &options),
+            hot,
             options: Mutex::new(options),
             receive: Mutex::new(ReceiveSlot::new(half)),
             receive_free: Condvar::new(),
             outbox: Mutex::new(Outbox::new((sources.now)())),
+            deflating,
             turn_free: Condvar::new(),
             signals: Signals::default(),
             bells: Bells::default(),
@@ -323,9 +341,15 @@ impl HotOptions {
             send_queue_limit: AtomicU32::new(0),
             checks_sent_text: AtomicBool::new(true),
             manual_close: AtomicBool::new(false),
+            most_at_once: AT_ONCE as u8,
         };
         hot.store(options);
         hot
+    }
+
+    /// Messages from this size on take the way on which they are compressed.
+    fn allow_compression(&mut self, threshold: u32) {
+        self.most_at_once = self.most_at_once.min(u8::try_from(threshold.saturating_sub(1)).unwrap_or(u8::MAX));
     }
 
     fn checks_sent_text(&self) -> bool {
@@ -361,11 +385,16 @@ fn duration(milliseconds: u32) -> Option<Duration> {
 impl Connection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        let received = lock(&self.receive).counted();
+        let (received, inflating) = {
+            let mut slot = lock(&self.receive);
+            (slot.counted(), slot.memory())
+        };
         let outbox = self.outbox();
+        let deflating = self.deflating.as_ref().map_or(0, |slot| slot.memory());
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;
-        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>() + self.stream.memory();
+        let memory =
+            size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>() + self.stream.memory() + inflating + deflating;
         Statistics {
             received,
             sent: outbox.counted,
@@ -394,6 +423,6 @@ mod tests {
         // Of it, 8 bytes are for the encryption that a plain one does not have.
         let counts = 2 * size_of::<usize>();
         let state = size_of::<Connection>() + counts + size_of::<ReceiveHalf>();
-        assert!(state <= 472, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
+        assert!(state <= 488, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Counted;
 use super::alive::{RoundTripTimes, RoundTrips};
 use super::queue::{Queue, Segment};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
 /// Less than this is not remembered: most connections never have more, and own no memory for it.
@@ -189,6 +189,18 @@ impl Outbox {
     /// Bytes that wait to be written, control frames apart.
     pub(super) fn queued(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.tail.length() + pending.queue.length())
+    }
+
+    /// 13000 if more than `limit` bytes would wait; an empty queue takes any one frame.
+    #[inline]
+    pub(super) fn check_room(&mut self, wire_length: usize, limit: u64) -> Result<()> {
+        let queued = self.queued();
+        if queued == 0 || (queued + wire_length) as u64 <= limit {
+            return Ok(());
+        }
+        self.wants_room = true;
+        Err(Error::new(Status::WouldBlock, format!("{queued} bytes wait to be sent, {wire_length} more would pass the limit of {limit}"))
+            .in_phase(Phase::WebSocket))
     }
 
     /// The pings that were asked, if there were any.

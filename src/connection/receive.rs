@@ -3,6 +3,7 @@
 //! What is buffered is drained first; then one system call receives the rest of the frame straight into the caller's memory, with
 //! the next header behind it. Out of scope: waiting (see `driver`), and frames (see [`Decoder`]).
 
+mod inflated;
 mod look_after;
 mod unposted;
 
@@ -15,6 +16,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
 use crate::transport::Patience;
+use inflated::Inflated;
 pub use look_after::Ahead;
 use unposted::Listening;
 pub use unposted::{Heard, NextWhole};
@@ -70,6 +72,10 @@ pub struct ReceiveHalf {
     bytes: u64,
     /// Whole messages are put together here.
     pub(super) assembly: Option<Box<Assembly>>,
+    /// Compressed messages are inflated here, if that was agreed on.
+    inflated: Option<Box<Inflated>>,
+    /// A compressed message is not delivered to its end.
+    is_inflating: bool,
     /// The message under way was begun as a whole one.
     expects_whole: bool,
     /// Little came with the last read: the next goes into the stack.
@@ -102,6 +108,8 @@ impl ReceiveHalf {
             saw_life: false,
             bytes: 0,
             assembly: None,
+            inflated: None,
+            is_inflating: false,
             expects_whole: false,
             is_quiet: true,
             is_ending: false,
@@ -116,6 +124,7 @@ impl ReceiveHalf {
 
     pub(super) fn set_limits(&mut self, options: &Options) {
         self.decoder.set_limits(limits(options));
+        self.set_inflated_limit(limits(options).max_message);
         self.listen(options.ping_events);
     }
 
@@ -132,7 +141,7 @@ impl ReceiveHalf {
 
     /// Whether a message has begun and not ended.
     pub(super) fn is_inside_message(&self) -> bool {
-        self.decoder.is_inside_message()
+        self.decoder.is_inside_message() || self.is_inflating
     }
 
     /// Whether the message that is open was begun as a whole one.
@@ -158,7 +167,7 @@ impl ReceiveHalf {
     #[inline]
     pub(super) fn take_buffered(&mut self, room: &mut [u8]) -> Option<Piece> {
         let buffer = self.buffer.as_mut()?;
-        if self.assembly.is_some() {
+        if self.assembly.is_some() || self.is_inflating {
             return None;
         }
         // What is copied here is copied under a lock.
@@ -176,6 +185,14 @@ impl ReceiveHalf {
     /// A peer that sends nothing but pings, or a byte at a time, is not received from for ever: `Nothing` lets the caller look at the time.
     #[inline]
     pub fn step(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
+        if self.inflated.is_some() {
+            return self.step_inflated(connection, room, patience);
+        }
+        self.step_plain(connection, room, patience)
+    }
+
+    #[inline]
+    fn step_plain(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
         if self.has_input()
             && let Some(received) = self.drain(connection, room)?
         {

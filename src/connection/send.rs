@@ -4,6 +4,7 @@
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
 mod at_once;
+mod deflated;
 mod gathered;
 mod queued;
 
@@ -18,7 +19,11 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
 use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
+pub(super) use at_once::AT_ONCE;
 pub use at_once::AtOnce;
+pub(super) use deflated::DeflateSlot;
+pub use deflated::Deflated;
+use deflated::Deflating;
 pub use gathered::Gathered;
 pub use queued::{Accepted, Manner, Prepared};
 
@@ -27,6 +32,8 @@ pub use queued::{Accepted, Manner, Prepared};
 pub struct Turn<'c> {
     connection: &'c Connection,
     encoder: Encoder,
+    /// Here from the first frame on that is compressed in this turn.
+    deflating: Option<Box<Deflating>>,
     /// A data frame was written with this turn: `encoder` becomes the connection's.
     has_sent: bool,
     is_held: bool,
@@ -53,7 +60,7 @@ pub enum Progress {
 impl<'c> Turn<'c> {
     /// Takes the turn out of a locked outbox, if it is free.
     pub(super) fn take(connection: &'c Connection, outbox: &mut MutexGuard<'_, Outbox>) -> Option<Turn<'c>> {
-        outbox.take_turn().map(|encoder| Turn { connection, encoder, has_sent: false, is_held: true })
+        outbox.take_turn().map(|encoder| Turn { connection, encoder, deflating: None, has_sent: false, is_held: true })
     }
 
     /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
@@ -127,6 +134,10 @@ impl<'c> Turn<'c> {
     /// A data frame has left: the turn goes back, unless others have left something meanwhile.
     #[inline(always)]
     pub fn end(mut self, wire_length: usize, ends_message: bool) {
+        // By value: a turn whose address goes elsewhere is no longer kept in registers, and most have no state.
+        if self.deflating.is_some() {
+            self = self.without_state();
+        }
         let mut outbox = self.connection.outbox();
         outbox.counted.add(Counted::frame(wire_length, ends_message));
         if outbox.has_work() || outbox.ends_when_empty || self.connection.stream.wants_write() {
@@ -143,6 +154,7 @@ impl<'c> Turn<'c> {
     }
 
     fn settle_now(&mut self) -> Progress {
+        self.put_state_back();
         let (role, key) = (self.connection.role(), self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
@@ -267,6 +279,8 @@ pub struct Outgoing<'p> {
     pub ends_message: bool,
     /// Whether the frame must not join a message that is open (4317).
     pub must_be_whole: bool,
+    /// Whether the message it begins is not to be compressed.
+    pub uncompressed: bool,
     /// The payload, in pieces that follow each other.
     pub parts: &'p [&'p [u8]],
 }

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn ws_send_prepared(websocket: ws_handle, message: ws_hand
             return socket.send_prepared(prepared).map(|_| ());
         }
         let parts = [prepared.payload()];
-        let message = Outgoing { kind: prepared.kind(), ends_message: true, must_be_whole: true, parts: &parts };
+        let message = Outgoing { kind: prepared.kind(), ends_message: true, must_be_whole: true, uncompressed: false, parts: &parts };
         blocking::send_parts(entry.websocket()?, message)
     })
 }

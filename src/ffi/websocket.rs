@@ -163,9 +163,9 @@ pub unsafe extern "C" fn ws_send(websocket: ws_handle, r#type: ws_buffer_type, b
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
         match &entry.object {
-            Object::LoopSocket(socket) => {
-                socket.send(&Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] }, None).map(|_| ())
-            }
+            Object::LoopSocket(socket) => socket
+                .send(&Outgoing { kind, ends_message, must_be_whole: false, uncompressed: false, parts: &[payload] }, None)
+                .map(|_| ()),
             _ => blocking::send(entry.websocket()?, kind, ends_message, payload),
         }
     })
@@ -366,8 +366,8 @@ pub unsafe extern "C" fn ws_receive_view(
 
 /// Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
 ///
-/// WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED is accepted
-/// and changes nothing where nothing is compressed. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
+/// WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED sends the message
+/// that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
 ///
 /// @param websocket         The connection.
 /// @param type              As for ws_send.
@@ -401,8 +401,9 @@ pub unsafe extern "C" fn ws_send_ex(
         check_send_flags(flags)?;
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
-        let (must_be_whole, notifies) = (flags & WS_SEND_WHOLE != 0, flags & WS_SEND_NOTIFY != 0);
-        let message = Outgoing { kind, ends_message, must_be_whole, parts: parts.as_slice() };
+        let has = |flag| flags & flag != 0;
+        let (must_be_whole, uncompressed, notifies) = (has(WS_SEND_WHOLE), has(WS_SEND_UNCOMPRESSED), has(WS_SEND_NOTIFY));
+        let message = Outgoing { kind, ends_message, must_be_whole, uncompressed, parts: parts.as_slice() };
         if let Object::LoopSocket(socket) = &entry.object {
             socket.send(&message, notifies.then_some(operation_context as usize))?;
             return Ok(if notifies { Ended::Pending } else { Ended::Done });

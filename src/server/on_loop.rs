@@ -259,7 +259,8 @@ impl Acceptor {
     fn begin_arrival(&self, listener: &Listener, stream: Stream, handshaking: Handshaking, told: &mut Told) -> Result<()> {
         log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
         let shared = self.hall.loops.next()?;
-        let entrance = Entrance { prefix: listener.url.path().to_owned(), doorway: Some(Arc::clone(&listener.doorway)) };
+        let deflate_pool = Arc::clone(&listener.deflate_pool);
+        let entrance = Entrance { prefix: listener.url.path().to_owned(), doorway: Some(Arc::clone(&listener.doorway)), deflate_pool };
         let on_loop = RequestOnLoop {
             loops: Arc::clone(&self.hall.loops),
             shared: Some(Arc::clone(&shared)),

@@ -400,23 +400,6 @@ static void an_unknown_option(size_t row) {
   objects_close(&objects);
 }
 
-static const ws_option not_built[] = {
-    WS_OPTION_LOOP,          WS_OPTION_IO_THREADS, WS_OPTION_PING_EVENTS,     WS_OPTION_WHOLE_MESSAGES,   WS_OPTION_COMPRESSION,
-    WS_OPTION_TLS_CA,
-    WS_OPTION_TLS_KEY,       WS_OPTION_TLS_PINS,   WS_OPTION_TLS_CERTIFICATE, WS_OPTION_TLS_SERVER_NAME,  WS_OPTION_TLS_DANGER,
-    WS_OPTION_TLS_CLIENT_CA, WS_OPTION_TLS_KEY_LOG, WS_OPTION_TLS_MIN_VERSION,
-};
-
-/* Options leave this table when they are built. */
-static void an_option_not_built_yet(size_t row) {
-  uint32_t value = 1;
-  ws_handle session = WS_NO_HANDLE;
-  check_label("%d", (int)not_built[row]);
-  REQUIRE_STATUS(WS_OK, ws_open(NULL, 0, &session));
-  CHECK_STATUS(WS_ERROR_NOT_SUPPORTED, ws_set_option(session, not_built[row], &value, sizeof value));
-  CHECK_STATUS(WS_OK, ws_close_handle(session));
-}
-
 /* The program's own pointer: kept as it is, inherited, never followed. */
 static void the_context_is_inherited(void) {
   void *context = (void *)(uintptr_t)0x1234567u, *queried = NULL;
@@ -446,7 +429,6 @@ int main(int argc, char **argv) {
       CHECK_ROWS(a_known_option, known),
       CHECK_TEST(what_is_known_is_right),
       CHECK_ROWS(an_unknown_option, unknown),
-      CHECK_ROWS(an_option_not_built_yet, not_built),
       CHECK_TEST(the_context_is_inherited),
   };
   return check_main(argc, argv, tests, CHECK_COUNT(tests));

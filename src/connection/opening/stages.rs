@@ -10,6 +10,8 @@ use super::{HeadExchange, Moved, Opening, Peer, Waits, route};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::auth::{Authenticator, Credentials, Scheme};
 use crate::http::{Body, Headers, Limits, ResponseHead, shown, write_request};
+use crate::protocol::Role;
+use crate::protocol::deflate::{self, Preferences};
 use crate::protocol::handshake::{ClientHandshake, Key, Offer};
 use crate::transport::dial::{self, Attempt, How, Race, RaceStep};
 use crate::transport::proxy::{Proxy, ProxyKind, Socks, SocksStep};
@@ -174,10 +176,11 @@ impl Opening {
         if let Some(answer) = answer {
             headers.push("Authorization", &answer)?;
         }
+        let compression = Preferences::of(&self.options.compression, Role::Client).map(deflate::offer);
         let offer = Offer {
             url: &self.url,
             subprotocols: &self.options.subprotocols,
-            extensions: None,
+            extensions: compression.as_deref(),
             user_agent: self.options.user_agent.as_deref(),
             headers: &headers,
         };

@@ -45,6 +45,10 @@ pub enum NextWhole {
 impl ReceiveHalf {
     /// What was received before, without a look at the socket.
     pub fn take_held(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
+        if self.has_compression() { self.take_held_inflated(connection, room) } else { self.take_held_plain(connection, room) }
+    }
+
+    pub(super) fn take_held_plain(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
         while self.has_input() {
             let found = match self.buffer.take() {
                 Some(buffer) => self.drain_buffer(connection, buffer, room)?,
@@ -75,7 +79,7 @@ impl ReceiveHalf {
 
     /// Whether the next byte begins a message, apart from what is held of it.
     pub fn is_between_messages(&self) -> bool {
-        self.decoder.is_between_messages() && self.assembly.is_none() && !self.is_ending && self.behind_length == 0
+        self.decoder.is_between_messages() && !self.is_inflating && self.assembly.is_none() && !self.is_ending && self.behind_length == 0
     }
 
     /// Reads into memory of the loop, behind what is held of the next message; `None` if nothing is there. How much of `room` is filled.
@@ -131,7 +135,7 @@ impl ReceiveHalf {
 
     /// Whether something was received and not delivered.
     pub fn has_held(&self) -> bool {
-        self.has_input() && !self.is_cut || self.is_ending
+        self.has_input() && !self.is_cut || self.is_ending || self.has_more_inside()
     }
 
     /// Whether a whole message must not begin here: 4317 in the middle of one that is received in pieces.

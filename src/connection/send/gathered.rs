@@ -43,6 +43,10 @@ impl Connection {
         if gathered.bytes.capacity() < ROOM && gathered.bytes.try_reserve_exact(ROOM).is_err() {
             return false;
         }
+        // What may have to be compressed goes the long way.
+        if self.deflating.is_some() {
+            return false;
+        }
         let mut outbox = self.outbox();
         outbox.may_send_at_once() && outbox.take_turn().is_some()
     }
@@ -81,7 +85,7 @@ impl Connection {
 
     /// Writes what was gathered, and gives the turn back. What the socket does not take waits in the outbox. Whether somebody may have to be told.
     pub fn write_gathered(&self, gathered: &mut Gathered) -> bool {
-        let turn = Turn { connection: self, encoder: Encoder::default(), has_sent: false, is_held: true };
+        let turn = Turn { connection: self, encoder: Encoder::default(), deflating: None, has_sent: false, is_held: true };
         let counted =
             Counted { bytes: gathered.bytes.len() as u64, frames: u64::from(gathered.frames), messages: u64::from(gathered.frames) };
         gathered.frames = 0;

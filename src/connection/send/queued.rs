@@ -5,12 +5,13 @@
 
 use std::io;
 
+use super::deflated::Images;
 use super::{Beginning, Frame, Outgoing, Turn, send_error};
 use crate::bytes::mask;
 use crate::connection::outbox::Outbox;
 use crate::connection::queue::{SEGMENT, Segment};
 use crate::connection::{Connection, Counted};
-use crate::error::{Error, Phase, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::protocol::{Encoder, HeaderBytes, MaskingKey, MessageKind, Role, SendError};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
@@ -45,6 +46,7 @@ pub struct Prepared {
     /// As a server sends it: header and payload.
     frame: Vec<u8>,
     header_length: usize,
+    images: Images,
 }
 
 impl Prepared {
@@ -61,7 +63,7 @@ impl Prepared {
             .map_err(|_| Error::new(Status::NotEnoughMemory, format!("there is no memory for a message of {} bytes", payload.len())))?;
         frame.extend_from_slice(header.as_slice());
         frame.extend_from_slice(payload);
-        Ok(Prepared { kind, frame, header_length: header.as_slice().len() })
+        Ok(Prepared { kind, frame, header_length: header.as_slice().len(), images: Images::default() })
     }
 
     /// Text or binary.
@@ -79,6 +81,15 @@ impl Connection {
     /// Sends a frame without waiting. 13000 if more than the limit would wait, and nothing is taken; an empty queue takes any one frame.
     #[inline]
     pub fn send_or_queue(&self, message: &Outgoing<'_>, manner: Manner) -> Result<Accepted> {
+        match &self.deflating {
+            None => self.accept(message, None, manner),
+            Some(slot) => self.send_or_queue_deflated(slot, message, manner),
+        }
+    }
+
+    /// `deflated` is the payload as it is to go, if it was compressed.
+    #[inline]
+    pub(super) fn accept(&self, message: &Outgoing<'_>, deflated: Option<&[u8]>, manner: Manner) -> Result<Accepted> {
         let length = message.parts.iter().map(|part| part.len()).sum::<usize>();
         let mut outbox = self.outbox();
         outbox.check_may_send()?;
@@ -94,26 +105,36 @@ impl Connection {
             }
             encoder.check_text(&[], message.ends_message)?;
         }
-        let beginning = Beginning { header, key, encoder, length };
+        let mut beginning = Beginning { header, key, encoder, length };
+        let payload;
+        let parts = match deflated {
+            None => message.parts,
+            Some(deflated) => {
+                beginning = beginning.compressed(deflated);
+                payload = [deflated];
+                &payload[..]
+            }
+        };
+        let Beginning { header, encoder, length, .. } = beginning;
         let wire_length = beginning.wire_length();
-        check_limit(&mut outbox, wire_length, manner.limit)?;
+        outbox.check_room(wire_length, manner.limit)?;
         if !outbox.is_turn_free() || outbox.has_work() || manner.is_corked {
             if wire_length <= SEGMENT || !outbox.is_turn_free() || !manner.is_corked {
-                append(&mut outbox, &header, key, message.parts, length, manner.told)?;
+                append(&mut outbox, &header, key, parts, length, manner.told)?;
                 self.accepted(&mut outbox, encoder, wire_length, message.ends_message);
                 return Ok(gathered(&mut outbox, manner));
             }
         }
         let before = if outbox.has_work() { outbox.take_only_segment() } else { None };
         if before.is_none() && outbox.has_work() {
-            append(&mut outbox, &header, key, message.parts, length, manner.told)?;
+            append(&mut outbox, &header, key, parts, length, manner.told)?;
             self.accepted(&mut outbox, encoder, wire_length, message.ends_message);
             return Ok(Accepted::Queued);
         }
         self.accepted(&mut outbox, encoder, wire_length, message.ends_message);
         let turn = Turn::take(self, &mut outbox).expect("the turn is free: looked at under this lock");
         drop(outbox);
-        turn.write_accepted(before, &beginning, message.parts, manner.told)
+        turn.write_accepted(before, &beginning, parts, manner.told)
     }
 
     #[inline]
@@ -124,29 +145,36 @@ impl Connection {
 
     /// Sends a prepared message without waiting; otherwise as [`Connection::send_or_queue`], with 4317 in the middle of a fragmented message.
     pub fn send_prepared_or_queue(&self, message: &Prepared, manner: Manner) -> Result<Accepted> {
-        if self.role() == Role::Client || message.frame.len() > SEGMENT {
-            let parts = [message.payload()];
-            let outgoing = Outgoing { kind: message.kind, ends_message: true, must_be_whole: true, parts: &parts };
-            return self.send_or_queue(&outgoing, manner);
+        let parts = [message.payload()];
+        let outgoing = Outgoing { kind: message.kind, ends_message: true, must_be_whole: true, uncompressed: false, parts: &parts };
+        let image = match self.deflate_class(message.payload().len()) {
+            Some((class, pool)) => Some(message.images.of(class, &pool, message.kind, message.payload())?),
+            // It depends on what went before.
+            None if self.deflating.is_some() => return self.send_or_queue(&outgoing, manner),
+            None => None,
+        };
+        let frame = image.as_ref().map_or(&message.frame, |image| &image.frame);
+        if self.role() == Role::Client || frame.len() > SEGMENT {
+            return self.accept(&outgoing, image.as_ref().and_then(|image| image.deflated()), manner);
         }
         let mut outbox = self.outbox();
         outbox.check_may_send()?;
         if outbox.encoder.is_inside_message() {
             return Err(SendError::NotWhole.into());
         }
-        check_limit(&mut outbox, message.frame.len(), manner.limit)?;
-        outbox.counted.add(Counted::frame(message.frame.len(), true));
+        outbox.check_room(frame.len(), manner.limit)?;
+        outbox.counted.add(Counted::frame(frame.len(), true));
         if !outbox.is_turn_free() || outbox.has_work() || manner.is_corked {
-            outbox.queue().make_room(message.frame.len())?.bytes().extend_from_slice(&message.frame);
+            outbox.queue().make_room(frame.len())?.bytes().extend_from_slice(frame);
             outbox.note_high_water();
             return Ok(gathered(&mut outbox, manner));
         }
         let turn = Turn::take(self, &mut outbox).expect("the turn is free: looked at under this lock");
         drop(outbox);
-        match self.stream.send(&message.frame, &[], Patience::None) {
-            Ok(sent) if sent == message.frame.len() => turn.finish_accepted(Vec::new()),
-            Ok(sent) => turn.leave(Segment::from(message.frame[sent..].to_vec())),
-            Err(error) if is_nothing(&error) => turn.leave(Segment::from(message.frame.clone())),
+        match self.stream.send(frame, &[], Patience::None) {
+            Ok(sent) if sent == frame.len() => turn.finish_accepted(Vec::new()),
+            Ok(sent) => turn.leave(Segment::from(frame[sent..].to_vec())),
+            Err(error) if is_nothing(&error) => turn.leave(Segment::from(frame.clone())),
             Err(error) => Err(turn.lose(&error)),
         }
     }
@@ -201,18 +229,6 @@ impl Connection {
     pub fn queued(&self) -> u64 {
         self.outbox().queued() as u64
     }
-}
-
-/// 13000 if more than `limit` bytes would wait.
-#[inline]
-fn check_limit(outbox: &mut Outbox, wire_length: usize, limit: u64) -> Result<()> {
-    let queued = outbox.queued();
-    if queued == 0 || (queued + wire_length) as u64 <= limit {
-        return Ok(());
-    }
-    outbox.wants_room = true;
-    Err(Error::new(Status::WouldBlock, format!("{queued} bytes wait to be sent, {wire_length} more would pass the limit of {limit}"))
-        .in_phase(Phase::WebSocket))
 }
 
 /// Something was gathered: whether it is enough for a write of its own.

@@ -423,6 +423,7 @@ impl Core {
     /// What still comes on a connection that is being closed is of no use, apart from the peer's close frame.
     fn discard(&mut self, socket: &Arc<Socket>, key: u32) {
         let Some(mut claim) = socket.claim_for_loop() else { return };
+        claim.half().abandon_messages();
         let mut waste = [0; 4096];
         let mut is_filled = true;
         for _ in 0..READS_AT_ONCE {

@@ -16,8 +16,10 @@ use crate::driver::event_loop::{self, Loops};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Object, Ticket};
 use crate::options::{Options, SharedOptions};
+use crate::protocol::deflate;
 use table::{Owners, Row, Value};
 
+mod compression;
 pub mod numbers;
 mod table;
 mod way;
@@ -99,7 +101,8 @@ fn check_owner(row: &Row, owners: Owners, entry: &Entry) -> Result<()> {
 }
 
 fn check_built(row: &Row) -> Result<()> {
-    if row.needs_tls() && !cfg!(feature = "tls") { Err(not_built(&format!("{:?}", row.number))) } else { Ok(()) }
+    let is_left_out = row.needs_tls() && !cfg!(feature = "tls") || matches!(row.value, Value::Compression) && !deflate::IS_BUILT;
+    if is_left_out { Err(not_built(&format!("{:?}", row.number))) } else { Ok(()) }
 }
 
 fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
@@ -166,6 +169,10 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             entry.set_context(usize::from_ne_bytes(exact(row, value)?));
             Ok(())
         }
+        Value::Compression => {
+            let compression = compression::read(value)?;
+            change(object, |options| options.compression = compression)
+        }
         Value::NotBuilt => Err(not_built(&format!("{:?}", row.number))),
         Value::Text(_) | Value::KnownBytes(_) | Value::Known(_) | Value::KnownWide(_) | Value::Statistics | Value::Features => {
             unreachable!("nobody may set what an object knows")
@@ -186,6 +193,14 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
             let statistics = statistics(entry.websocket()?);
             // SAFETY: the caller keeps the header's promise about pointers; ws_statistics has no padding.
             return unsafe { value.write_struct(statistics, SMALLEST_STATISTICS, "value") };
+        }
+        Value::Compression => {
+            let shown = match object {
+                Object::WebSocket(connection) => compression::show_agreed(connection),
+                _ => compression::show(&options(object).compression),
+            };
+            // SAFETY: the caller keeps the header's promise about pointers; ws_compression has no padding.
+            return unsafe { value.write_struct(shown, compression::SMALLEST, "value") };
         }
         Value::Features => return value.write_bytes(&table::FEATURES.to_ne_bytes()),
         Value::Loop => return value.write_bytes(&loops(entry)?.given().to_ne_bytes()),

@@ -13,6 +13,7 @@ use crate::driver::event_loop::Socket;
 use crate::error::Result;
 use crate::handle::Object;
 use crate::options::{Options, TlsOptions};
+use crate::protocol::deflate;
 use crate::transport::tls::{check_certificates, check_key, is_pin};
 
 /// Who may set or query an option: a set of handles.
@@ -71,6 +72,8 @@ pub(super) enum Value {
     KnownWide(fn(&Object) -> Result<u64>),
     /// `ws_statistics`.
     Statistics,
+    /// `ws_compression`; of a websocket, what was agreed on.
+    Compression,
     /// A u32 that needs no object.
     Features,
     /// In the contract, and not in this build.
@@ -139,7 +142,7 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_IO_THREADS, SESSION, Value::Threads),
     kept(WS_OPTION_PING_EVENTS, ALL, Value::EventSwitch(|options| &mut options.ping_events, |_, _| Ok(()))),
     kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::EventSwitch(|options| &mut options.whole_messages, Socket::set_whole)),
-    Row { number: WS_OPTION_COMPRESSION, value: Value::NotBuilt, set: OPENING, query: ALL },
+    Row { number: WS_OPTION_COMPRESSION, value: Value::Compression, set: OPENING, query: ALL },
     kept(WS_OPTION_PROXY, CLIENT, Value::Spelled(way::set_proxy, way::proxy)),
     kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::Switch(|options| &mut options.proxy_environment)),
     kept(WS_OPTION_REDIRECTS, CLIENT, Value::Number(|options| &mut options.redirects, 0, 100)),
@@ -160,8 +163,9 @@ pub(super) static TABLE: &[Row] = &[
 
 const SHORTEST_KEEPALIVE_MS: u32 = Options::MIN_KEEPALIVE_INTERVAL.as_millis() as u32;
 
-/// What this build can do. permessage-deflate joins when it is built.
-pub(super) const FEATURES: u32 = if cfg!(feature = "tls") { 1 } else { 0 } | if cfg!(feature = "server") { 4 } else { 0 };
+/// What this build can do.
+pub(super) const FEATURES: u32 =
+    if cfg!(feature = "tls") { 1 } else { 0 } | if deflate::IS_BUILT { 2 } else { 0 } | if cfg!(feature = "server") { 4 } else { 0 };
 
 /// The options of TLS are shared until one of them is changed.
 fn tls(options: &mut Options) -> &mut TlsOptions {
