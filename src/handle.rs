@@ -9,6 +9,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client;
+use crate::component::ProtocolComponent;
 use crate::connection::Connection;
 use crate::driver::caretaker;
 use crate::error::{Error, Result, Status};
@@ -74,6 +75,8 @@ pub enum Object {
     WebSocket(Arc<Connection>),
     /// See [`Listener`].
     Listener(Arc<Listener>),
+    /// See [`ProtocolComponent`].
+    ProtocolComponent(Arc<ProtocolComponent>),
 }
 
 impl Object {
@@ -84,6 +87,7 @@ impl Object {
             Object::ClientRequest(_) | Object::ServerRequest(_) => Kind::Request,
             Object::WebSocket(_) => Kind::WebSocket,
             Object::Listener(_) => Kind::Listener,
+            Object::ProtocolComponent(_) => Kind::ProtocolComponent,
         }
     }
 
@@ -99,7 +103,7 @@ impl Object {
     /// Ends what the object is doing and wakes every call that waits for it.
     fn close(&self) {
         match self {
-            Object::Session(_) => {}
+            Object::Session(_) | Object::ProtocolComponent(_) => {}
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
             Object::WebSocket(connection) => connection.drop_connection(),
@@ -145,7 +149,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The session that the handle stands for; 12018 if it stands for something else, as the next four.
+    /// The session that the handle stands for; 12018 if it stands for something else, as the next ones.
     pub fn session(&self) -> Result<&Arc<Session>> {
         if let Object::Session(session) = &self.object { Ok(session) } else { Err(wrong_kind(Kind::Session.text(), &self.object)) }
     }
@@ -172,6 +176,15 @@ impl Entry {
     /// The listener.
     pub fn listener(&self) -> Result<&Arc<Listener>> {
         if let Object::Listener(listener) = &self.object { Ok(listener) } else { Err(wrong_kind(Kind::Listener.text(), &self.object)) }
+    }
+
+    /// The protocol without a socket.
+    pub fn protocol_component(&self) -> Result<&Arc<ProtocolComponent>> {
+        if let Object::ProtocolComponent(component) = &self.object {
+            Ok(component)
+        } else {
+            Err(wrong_kind(Kind::ProtocolComponent.text(), &self.object))
+        }
     }
 
     /// Whom to tell about this handle.

@@ -12,14 +12,14 @@ use super::{boundary, not_built};
 use crate::connection::{Connection, Outgoing, Received};
 use crate::driver::blocking::{self, WholeMessage};
 use crate::error::{Error, Result, Status};
-use crate::handle::{self, Entry, Kind, Ticket};
+use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
 
 fn find(websocket: ws_handle) -> Result<Arc<Entry>> {
     handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)
 }
 
-fn type_of_piece(piece: Piece) -> ws_buffer_type {
+pub(super) fn type_of_piece(piece: Piece) -> ws_buffer_type {
     let number = match (piece.kind, piece.ends_message) {
         (MessageKind::Binary, true) => WS_BINARY_MESSAGE,
         (MessageKind::Binary, false) => WS_BINARY_FRAGMENT,
@@ -46,7 +46,7 @@ pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, 
 }
 
 /// A close frame's status and reason as a program may choose them (RFC 6455 §7.4).
-fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
+pub(super) fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     let refused = |sentence: String| Error::new(Status::InvalidParameter, sentence);
     if status == CloseStatus::EMPTY {
         return if reason.is_empty() {
@@ -58,6 +58,15 @@ fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     let status = CloseStatus::new(status).ok_or_else(|| refused(format!("close status {status} may not be sent")))?;
     let text = str::from_utf8(reason).map_err(|error| refused(format!("the reason is not UTF-8 at byte {}", error.valid_up_to())))?;
     CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
+}
+
+/// What the peer's close frame said: to a websocket, or to a protocol component.
+fn peer_close(websocket: ws_handle) -> Result<(u16, Vec<u8>)> {
+    let entry = handle::find(Ticket::from_number(websocket))?;
+    match &entry.object {
+        Object::ProtocolComponent(component) => component.with(|component| component.lifecycle().told()),
+        _ => entry.websocket()?.peer_close(),
+    }
 }
 
 /// Writes the status of the peer's close frame to the log; its reason is the peer's text, and stays out.
@@ -213,7 +222,7 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
 
 /// Tells the status and the reason of the peer's close frame, as often as it is asked.
 ///
-/// @param websocket The connection.
+/// @param websocket The connection, or a protocol component.
 /// @param status    OUT: the status; WS_CLOSE_EMPTY if the close frame had none.
 /// @param reason    OUT: the reason in UTF-8, not terminated. NULL if capacity is 0. 123 bytes are always enough.
 /// @param capacity  The room in reason, in bytes.
@@ -236,7 +245,7 @@ pub unsafe extern "C" fn ws_query_close_status(
     boundary::query(|| {
         // SAFETY: the caller keeps the header's promise about pointers.
         let (status, reason) = unsafe { (Out::new(status, "status")?, OutBytes::with_capacity(reason, capacity, length, "reason")?) };
-        let (found_status, found_reason) = find(websocket)?.websocket()?.peer_close()?;
+        let (found_status, found_reason) = peer_close(websocket)?;
         reason.write_bytes(&found_reason)?;
         status.write(found_status);
         Ok(())
