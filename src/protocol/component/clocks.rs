@@ -51,8 +51,7 @@ impl Component {
         let limit = (due - began).as_millis();
         let error = Error::new(Status::Timeout, format!("the handshake was not done within {limit} ms")).in_phase(Phase::Http);
         self.fail_opening(error.clone());
-        self.fail(error);
-        self.end();
+        self.lose(error);
         None
     }
 
@@ -103,8 +102,7 @@ impl Component {
         }
         let timeout = options.keepalive_timeout.unwrap_or_default().as_millis();
         let message = format!("the peer did not answer a ping within {timeout} ms");
-        self.fail(Error::new(Status::PeerLost, message).in_phase(Phase::WebSocket).with_close_status(1006));
-        self.end();
+        self.lose(Error::new(Status::PeerLost, message).in_phase(Phase::WebSocket).with_close_status(1006));
         None
     }
 }

@@ -186,8 +186,7 @@ impl Component {
         if !self.is_over {
             let error = Error::new(Status::Cancelled, "the program has given the connection up");
             self.fail_opening(error.clone());
-            self.fail(error);
-            self.end();
+            self.lose(error);
         }
     }
 
@@ -279,8 +278,7 @@ impl Component {
                 Ok(Some(parts)) => return Some(self.under_way.begin(Kind::NetworkSend, Deed::SendToNetwork(parts))),
                 Ok(None) => {}
                 Err(error) => {
-                    self.fail(error);
-                    self.end();
+                    self.lose(error);
                     return None;
                 }
             }
@@ -289,8 +287,7 @@ impl Component {
             match self.receiving.begin_read(around.options.receive_buffer_size as usize) {
                 Ok(room) => return Some(self.under_way.begin(Kind::NetworkReceive, Deed::ReceiveFromNetwork(room))),
                 Err(error) => {
-                    self.fail(error);
-                    self.end();
+                    self.lose(error);
                 }
             }
         }
@@ -418,6 +415,12 @@ impl Component {
         self.receiving.give_up(reason);
     }
 
+    /// The same, and there is nobody left to tell.
+    fn lose(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+        self.end();
+    }
+
     fn transport_ended(&mut self) {
         if self.lifecycle.is_closed() || self.failure.is_some() {
             return self.end();
@@ -429,8 +432,7 @@ impl Component {
             _ => Error::new(Status::Connection, "the transport ended in the middle of the handshake").in_phase(Phase::Http),
         };
         self.fail_opening(error.clone());
-        self.fail(error);
-        self.end();
+        self.lose(error);
     }
 
     /// Nothing more comes or goes.
@@ -460,6 +462,11 @@ impl Component {
             Place::Buffer { start, length } => self.receiving.buffered_mut(start, length),
             _ => &mut [],
         }
+    }
+
+    /// Whether the handshake is done: messages may come and go, or could once.
+    pub fn is_open(&self) -> bool {
+        self.opening.is_open()
     }
 
     /// The state of the closing handshake.

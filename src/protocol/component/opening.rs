@@ -229,8 +229,7 @@ impl Component {
     /// The handshake has failed, and there is nothing to say to the peer.
     fn end_opening(&mut self, error: Error) {
         self.fail_opening(error.clone());
-        self.fail(error);
-        self.end();
+        self.lose(error);
     }
 
     /// If the handshake is under way, this is its outcome.
