@@ -469,6 +469,11 @@ impl Component {
         self.opening.is_open()
     }
 
+    /// Whether nothing more comes or goes; the action that says so may not have been taken yet.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// The state of the closing handshake.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
