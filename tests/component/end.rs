@@ -234,8 +234,13 @@ impl End {
     pub fn act(&mut self) {
         loop {
             if self.receives && self.receiving.is_none() && self.looking.is_none() && self.closed.is_none() && self.component.is_open() {
-                // Not possible any more is fine: the end is told by an action.
-                let _refused = self.receive();
+                // Why a receive is not possible any more is told by the call; a closed connection is no news.
+                if let Err(error) = self.receive()
+                    && error.status() != Status::InvalidOperation
+                    && !matches!(self.heard.last(), Some(Heard::Failed(_)))
+                {
+                    self.heard.push(Heard::Failed(error.status()));
+                }
             }
             let Action { id, deed } = self.with(|component, around| component.next_action(around));
             self.check_held();

@@ -2,6 +2,9 @@
 
 mod end;
 
+#[cfg(unix)]
+#[path = "against_sockets.rs"]
+mod against_sockets;
 #[path = "conversations.rs"]
 mod conversations;
 #[path = "ends.rs"]
