@@ -142,3 +142,18 @@ fn small_frames_leave_together() {
     server.act();
     assert_eq!(server.ended.len(), 10);
 }
+
+#[test]
+fn an_empty_message_ends_also_where_the_staging_memory_does() {
+    for length in 1005..1015 {
+        let (mut client, _) = End::pair(length);
+        client.options.send_buffer_size = 1024;
+        client.send(MessageKind::Binary, true, &vec![0; length as usize]).unwrap();
+        client.send(MessageKind::Binary, true, b"").unwrap();
+        client.act();
+        while client.write(usize::MAX) > 0 {
+            client.act();
+        }
+        assert_eq!((client.ended.len(), client.wire.len()), (2, length as usize + 8 + 6));
+    }
+}

@@ -276,7 +276,12 @@ impl Sending {
         self.put_head(message.header.as_slice())?;
         self.frames += 1;
         self.messages += u64::from(message.ends_message);
-        self.current = Some(message);
+        if message.left == 0 {
+            // Now, because the staging memory may be full, and then there would be nothing to write that could end it.
+            self.ends.push_back((self.staged.len(), End::Message(message.context)));
+        } else {
+            self.current = Some(message);
+        }
         Ok(true)
     }
 
