@@ -736,8 +736,8 @@ WS_API ws_status ws_receive_view(ws_handle websocket, const void **data, size_t 
 /**
  * Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
  *
- * WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED is accepted
- * and changes nothing where nothing is compressed. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
+ * WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED sends the message
+ * that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
  *
  * @param websocket         The connection.
  * @param type              As for ws_send.
@@ -1080,7 +1080,7 @@ enum {
     WS_OPTION_PING_EVENTS = 13052,
     /** u32, 0 or 1. Not built yet. Events carry whole messages. All. */
     WS_OPTION_WHOLE_MESSAGES = 13053,
-    /** ws_compression. Not built yet. Session, request, listener; query: websocket. */
+    /** ws_compression. Of a websocket what was agreed on, all 0 = nothing. Session, request, listener; query: websocket. */
     WS_OPTION_COMPRESSION = 13060,
     /** Text, a URL. Not built yet. Session, client's request. */
     WS_OPTION_PROXY = 13070,
@@ -1116,16 +1116,30 @@ enum {
     WS_OPTION_TLS_KEY_LOG = 13091,
 };
 
-/** permessage-deflate (RFC 7692), for WS_OPTION_COMPRESSION. Set `size` to sizeof(ws_compression). */
+/**
+ * permessage-deflate (RFC 7692), for WS_OPTION_COMPRESSION. Set `size` to sizeof(ws_compression), and `enabled`; 0 is a good choice for
+ * everything else.
+ *
+ * A side that keeps its window from message to message compresses small messages far better, and needs memory for it on both sides while the
+ * connection is open: 380 KiB to send, 48 KiB to receive. Where windows are forgotten that memory is shared by all connections of a session.
+ */
 typedef struct ws_compression {
-    uint32_t size;                       /**< sizeof(ws_compression), set by the caller. */
-    uint32_t enabled;                    /**< 1 = offer it, or accept an offer. */
-    uint32_t client_no_context_takeover; /**< 1 = the client forgets its window after each message. */
-    uint32_t server_no_context_takeover; /**< 1 = the server does. */
-    uint32_t client_max_window_bits;     /**< 9-15; 0 = 15. */
-    uint32_t server_max_window_bits;     /**< 9-15; 0 = 15. */
-    uint32_t level;                      /**< 1 fast - 9 small; 0 = the default. */
-    uint32_t threshold;                  /**< Smaller messages are sent uncompressed, in bytes. */
+    /** sizeof(ws_compression), set by the caller. */
+    uint32_t size;
+    /** 1 = offer it, or accept an offer. */
+    uint32_t enabled;
+    /** The client forgets its window after each message: 1 yes; 2 no, unless the peer wants it; 0 = 1 for a server, 2 for a client. */
+    uint32_t client_no_context_takeover;
+    /** The server does. */
+    uint32_t server_no_context_takeover;
+    /** The largest window of the client, 2^8 to 2^15 bytes: 8-15; 0 = 15. */
+    uint32_t client_max_window_bits;
+    /** Of the server. 8-15; 0 = 15. */
+    uint32_t server_max_window_bits;
+    /** 1 fast - 9 small; 0 = 6. */
+    uint32_t level;
+    /** Smaller messages are sent uncompressed, in bytes; 0 = 64 where the sender keeps its window, 1024 where it does not. */
+    uint32_t threshold;
 } ws_compression;
 
 /** What a connection has done so far, for WS_OPTION_STATISTICS. Set `size` to sizeof(ws_statistics). */

@@ -5,14 +5,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::connection::{Agreed, Connection, Upgraded};
+use crate::connection::{Agreed, Connection, DeflatePool, Upgraded};
 use crate::driver::blocking::{Stay, StopSign, Task};
 use crate::driver::{self, blocking, entropy};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, write_request};
 use crate::options::{Options, SharedOptions};
+use crate::protocol::deflate::Preferences;
 use crate::protocol::handshake::{Agreement, ClientHandshake, Key, Offer, Refusal, is_reserved_header};
-use crate::protocol::{Role, Url};
+use crate::protocol::{Role, Url, deflate};
 use crate::session::Session;
 use crate::transport::Stream;
 
@@ -24,6 +25,7 @@ pub struct Request {
     headers: Mutex<Headers>,
     state: Mutex<State>,
     sign: StopSign,
+    deflate_pool: Arc<DeflatePool>,
     /// Whether an attempt makes its own connection; else there is one attempt, over the socket that the program gave.
     dials: bool,
     may_start_threads: bool,
@@ -86,6 +88,7 @@ impl Request {
             dials: stream.is_none(),
             state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
             sign: StopSign::default(),
+            deflate_pool: session.deflate_pool(),
             may_start_threads: session.may_start_threads(),
         }))
     }
@@ -173,10 +176,11 @@ impl Request {
     fn attempt(&self, stream: Option<Stream>, stay: &Stay<'_>) -> Result<Answer> {
         let options = self.options();
         let headers = lock(&self.headers).clone();
+        let compression = Preferences::of(&options.compression, Role::Client).map(deflate::offer);
         let offer = Offer {
             url: &self.url,
             subprotocols: &options.subprotocols,
-            extensions: None,
+            extensions: compression.as_deref(),
             user_agent: options.user_agent.as_deref(),
             headers: &headers,
         };
@@ -231,9 +235,14 @@ impl Request {
                 }
             }
         };
-        let agreed = Agreed { url: self.url.to_string(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
+        let options = self.options();
+        let compression = agreement
+            .compression
+            .map(|parameters| (deflate::Agreed::new(parameters, Role::Client, &options.compression), Arc::clone(&self.deflate_pool)));
+        let Agreement { subprotocol, extensions, .. } = agreement;
+        let agreed = Agreed { url: self.url.to_string(), subprotocol, extensions, compression };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        let connection = Arc::new(Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)?);
+        let connection = Arc::new(Connection::new(Role::Client, upgraded, options, &driver::SOURCES)?);
         blocking::adopt(&connection, self.may_start_threads);
         Ok(connection)
     }

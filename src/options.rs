@@ -60,6 +60,62 @@ pub struct Options {
     pub origins: Vec<String>,
     /// The `User-Agent` of a client, the `Server` of a listener.
     pub user_agent: Option<String>,
+    /// Whether and how messages are compressed.
+    pub compression: Compression,
+}
+
+/// permessage-deflate (RFC 7692): what a side wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Compression {
+    /// A client offers it, a server takes an offer.
+    pub enabled: bool,
+    /// Whether the client's compressor remembers earlier messages.
+    pub client_takeover: Takeover,
+    /// Whether the server's does.
+    pub server_takeover: Takeover,
+    /// The largest window of the client's compressor, as a power of two, 8 to 15.
+    pub client_max_window_bits: u8,
+    /// Of the server's.
+    pub server_max_window_bits: u8,
+    /// From 1, fast, to 9, small.
+    pub level: u8,
+    /// Smaller messages are not compressed; `None` leaves it to [`Compression::threshold`].
+    pub threshold: Option<u32>,
+}
+
+/// Whether a compressor keeps its window from one message to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takeover {
+    /// Where the other side or this one forgets by default: a server wants neither side to remember, a client leaves it to the server.
+    Default,
+    /// It forgets.
+    Off,
+    /// It remembers, unless the other side objects.
+    On,
+}
+
+impl Compression {
+    /// What is used when nothing was set.
+    pub const DEFAULT_LEVEL: u8 = 6;
+
+    /// From how many bytes on a message is compressed. With an empty window little is won on small ones, and an empty window costs time to make.
+    pub fn threshold(&self, keeps_window: bool) -> u32 {
+        self.threshold.unwrap_or(if keeps_window { 64 } else { 1024 })
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Compression {
+        Compression {
+            enabled: false,
+            client_takeover: Takeover::Default,
+            server_takeover: Takeover::Default,
+            client_max_window_bits: 15,
+            server_max_window_bits: 15,
+            level: Compression::DEFAULT_LEVEL,
+            threshold: None,
+        }
+    }
 }
 
 impl Options {
@@ -96,6 +152,7 @@ impl Default for Options {
             subprotocols: Vec::new(),
             origins: Vec::new(),
             user_agent: None,
+            compression: Compression::default(),
         }
     }
 }

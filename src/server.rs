@@ -6,14 +6,15 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::connection::{Agreed, Connection, Upgraded};
+use crate::connection::{Agreed, Connection, DeflatePool, Upgraded};
 use crate::driver::blocking::{HeadWait, Stay, StopSign, Task};
 use crate::driver::{self, blocking};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, RequestHead, reason_phrase, write_response};
 use crate::options::{Options, SharedOptions};
+use crate::protocol::deflate::Preferences;
 use crate::protocol::handshake::{Acceptance, ServerPolicy, ServerRefusal, Verdict, is_reserved_header, judge_request};
-use crate::protocol::{Role, Url, origin_form, path_of};
+use crate::protocol::{Role, Url, deflate, origin_form, path_of};
 use crate::session::Session;
 use crate::transport::Stream;
 use crate::transport::listen::{BindError, Host, ListenSockets};
@@ -32,6 +33,7 @@ pub struct Listener {
     sockets: ListenSockets,
     options: Mutex<SharedOptions>,
     doorway: Arc<Doorway>,
+    deflate_pool: Arc<DeflatePool>,
     may_start_threads: bool,
 }
 
@@ -62,6 +64,7 @@ impl Listener {
             sockets,
             options: Mutex::new(session.options()),
             doorway: Arc::default(),
+            deflate_pool: session.deflate_pool(),
             may_start_threads: session.may_start_threads(),
         }))
     }
@@ -94,7 +97,8 @@ impl Listener {
         let enter = || self.doorway.begin_handshake(options.max_handshakes);
         let (stream, handshaking) = blocking::accept(&self.sockets, &options, &stay, enter)?;
         log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
-        let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)) };
+        let deflate_pool = Arc::clone(&self.deflate_pool);
+        let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)), deflate_pool };
         Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads))
     }
 
@@ -116,6 +120,8 @@ struct Entrance {
     prefix: String,
     /// Whose limits are counted; `None` for a socket of the program's.
     doorway: Option<Arc<Doorway>>,
+    /// Of the session.
+    deflate_pool: Arc<DeflatePool>,
 }
 
 /// A connection that was accepted and not answered yet. May be parked and answered later, from any thread.
@@ -162,7 +168,7 @@ enum State {
 impl Request {
     /// A request over a socket that the program has accepted.
     pub fn of_stream(session: &Session, stream: Stream) -> Arc<Request> {
-        let entrance = Entrance { prefix: "/".to_owned(), doorway: None };
+        let entrance = Entrance { prefix: "/".to_owned(), doorway: None, deflate_pool: session.deflate_pool() };
         Request::new(stream, entrance, None, session.options(), session.may_start_threads())
     }
 
@@ -274,7 +280,8 @@ impl Request {
             return Err(ServerRefusal { status: 404, headers: plain_headers(), reason });
         }
         log::debug!("{}: {} {path}, with {}", self.remote_address, head.method, head.headers.names());
-        let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins };
+        let compression = Preferences::of(&options.compression, Role::Server);
+        let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins, compression };
         let acceptance = match judge_request(&head.method, &head.target, head.minor_version, &head.headers, &policy) {
             Verdict::NotWebSocket => None,
             Verdict::Upgrade(acceptance) => {
@@ -334,7 +341,10 @@ impl Request {
         self.end("the request was upgraded to a websocket already");
         sent?;
         let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
-        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
+        let compression = acceptance.compression.map(|parameters| {
+            (deflate::Agreed::new(parameters, Role::Server, &options.compression), Arc::clone(&self.entrance.deflate_pool))
+        });
+        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: acceptance.extensions, compression };
         let upgraded = Upgraded { stream, agreed, early: &early };
         let connection = Arc::new(Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?);
         blocking::adopt(&connection, self.may_start_threads);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::connection::DeflatePool;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
 
@@ -9,6 +10,7 @@ use crate::options::{Options, SharedOptions};
 #[derive(Debug)]
 pub struct Session {
     options: Mutex<SharedOptions>,
+    deflate_pool: Arc<DeflatePool>,
     no_threads: bool,
 }
 
@@ -16,7 +18,7 @@ impl Session {
     /// Opens a session. No I/O.
     pub fn open(user_agent: Option<&str>, no_threads: bool) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), no_threads })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), deflate_pool: Arc::default(), no_threads })
     }
 
     /// The options as they are now: what a child inherits.
@@ -31,6 +33,11 @@ impl Session {
         change(&mut changed)?;
         *options = Arc::new(changed);
         Ok(())
+    }
+
+    /// Where its connections keep idle states for compression.
+    pub fn deflate_pool(&self) -> Arc<DeflatePool> {
+        Arc::clone(&self.deflate_pool)
     }
 
     /// Whether the library may start threads for this session (name lookup, the caretaker).

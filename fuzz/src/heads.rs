@@ -1,6 +1,9 @@
 //! HTTP heads, header lists, URLs and the judges of the handshake over arbitrary text, in arbitrary parts.
 
 use ws101::http::{HeadError, HeadReader, Headers, Limits, RequestHead, write_request, write_response};
+use ws101::options::Compression;
+use ws101::protocol::Role;
+use ws101::protocol::deflate::Preferences;
 use ws101::protocol::handshake::client::{ClientHandshake, Offer, Refusal};
 use ws101::protocol::handshake::key::{Key, accept_value};
 use ws101::protocol::handshake::server::{ServerPolicy, Verdict, judge_request};
@@ -115,7 +118,8 @@ fn read_request(text: &[u8], limits: Limits, part: usize, seed: u16) -> bool {
 /// The verdict of a server, and what each of them promises.
 fn judge_as_server(head: &RequestHead) -> bool {
     let (subprotocols, origins) = (["chat".to_owned(), "superchat".to_owned()], ["https://friend.example".to_owned()]);
-    let policy = ServerPolicy { subprotocols: &subprotocols, origins: &origins };
+    let compression = Preferences::of(&Compression { enabled: true, ..Compression::default() }, Role::Server);
+    let policy = ServerPolicy { subprotocols: &subprotocols, origins: &origins, compression };
     let headers = &head.headers;
     match judge_request(&head.method, &head.target, head.minor_version, headers, &policy) {
         Verdict::NotWebSocket => {
@@ -132,6 +136,11 @@ fn judge_as_server(head: &RequestHead) -> bool {
             if let Some(chosen) = &acceptance.subprotocol {
                 assert!(subprotocols.contains(chosen) && headers.tokens("sec-websocket-protocol").any(|offered| offered == chosen));
             }
+            assert_eq!(acceptance.compression.is_some(), acceptance.extensions.starts_with("permessage-deflate"));
+            assert!(
+                acceptance.compression.is_none() || headers.has("sec-websocket-extensions"),
+                "nobody is told to compress who did not offer"
+            );
             check_answer(101, &acceptance.response_headers(&Headers::new()), b"");
             true
         }

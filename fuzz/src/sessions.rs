@@ -54,6 +54,7 @@ fn settings(choices: u8) -> Settings {
         check_sent_text: choices & 8 != 0,
         keepalive_interval: (choices & 16 != 0).then_some(Duration::from_secs(30)),
         keepalive_timeout: (choices & 32 != 0).then_some(Duration::from_secs(20)),
+        compression: None,
     }
 }
 

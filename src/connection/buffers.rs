@@ -1,7 +1,7 @@
 //! Memory for bytes in flight, borrowed from the thread that moves them.
 //!
 //! A connection that waits owns no buffer: it takes one to receive or send, and gives it back as soon as it is empty. Each thread
-//! keeps one of either kind for the next call, zeroed once in its life.
+//! keeps one of each kind for the next call, zeroed once in its life.
 
 use std::cell::Cell;
 
@@ -10,13 +10,15 @@ use crate::error::{Error, Result, Status};
 /// What a sender masks at a time: large enough that most messages leave in one write, small enough to stay in the L2 cache.
 pub const SEND_CHUNK: usize = 64 << 10;
 
-/// Which of the thread's two buffers.
+/// Which of the thread's buffers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Use {
     /// Bytes from the network that were not delivered yet.
     Receive,
     /// Masked bytes on their way out.
     Send,
+    /// Compressed payload that was not inflated yet.
+    Inflate,
 }
 
 /// A queue of bytes in one piece of memory.
@@ -28,7 +30,7 @@ pub struct Buffer {
 }
 
 thread_local! {
-    static SPARE: [Cell<Option<Box<[u8]>>>; 2] = const { [Cell::new(None), Cell::new(None)] };
+    static SPARE: [Cell<Option<Box<[u8]>>>; 3] = const { [Cell::new(None), Cell::new(None), Cell::new(None)] };
 }
 
 impl Buffer {

@@ -83,6 +83,13 @@ impl ReceiveSlot {
     }
 }
 
+impl ReceiveSlot {
+    /// Bytes of memory for compression; unknown, 0, while somebody receives.
+    pub(super) fn memory(&self) -> usize {
+        self.half.as_ref().map_or(0, |half| half.memory())
+    }
+}
+
 impl Connection {
     /// Begins a receive: delivers a whole small message that was received before, or takes the receive half. 4317 if another thread of the
     /// program has it, or if nothing can be received any more; or why the connection failed.

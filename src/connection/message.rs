@@ -112,7 +112,9 @@ impl ReceiveHalf {
         }
         let limit = lock(&connection.options).max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
         assembly.make_room(self.direct_room())?;
-        match self.step(connection, &mut assembly.bytes[assembly.length..], patience)? {
+        // One byte more than there may be says that there are too many: a message is never inflated further than that.
+        let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1).min(assembly.bytes.len());
+        match self.step(connection, &mut assembly.bytes[assembly.length..most], patience)? {
             Step::Received(Received::Close) => Ok(MessageStep::Close),
             Step::Nothing => Ok(MessageStep::Nothing),
             Step::Blocked { interrupted } => Ok(MessageStep::Blocked { interrupted }),

@@ -9,6 +9,7 @@ mod alive;
 mod buffers;
 mod claim;
 mod closing;
+mod deflate_pool;
 mod message;
 pub mod opening;
 mod outbox;
@@ -17,24 +18,27 @@ mod send;
 mod signals;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
 pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
+pub use deflate_pool::DeflatePool;
 pub use message::MessageStep;
 pub use receive::{Ahead, ReceiveHalf, Received, Step};
-pub use send::{AtOnce, Beginning, Frame, Outgoing, Progress, Turn};
+pub use send::{AtOnce, Beginning, Deflated, Frame, Outgoing, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
-use crate::protocol::{MaskingKey, Role};
+use crate::protocol::{MaskingKey, Role, deflate};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
+use send::{AT_ONCE, Deflating};
 
 /// What a connection needs and does not have of its own: randomness and the time, from whoever drives it.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub struct Agreed {
     pub subprotocol: Option<String>,
     /// The extensions, in the syntax of `Sec-WebSocket-Extensions`; empty = none.
     pub extensions: String,
+    /// Compression, and where idle states for it are kept.
+    pub compression: Option<(deflate::Agreed, Arc<DeflatePool>)>,
 }
 
 /// What is left of the upgrade.
@@ -110,22 +116,33 @@ struct HotOptions {
     send_timeout_ms: AtomicU32,
     checks_sent_text: AtomicBool,
     manual_close: AtomicBool,
+    /// Messages may be compressed; never changes, as the next.
+    deflates: bool,
+    /// The largest message that is sent from the stack, as it is.
+    most_at_once: u8,
 }
 
 impl Connection {
     /// A connection right after its upgrade.
     pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, sources: &'static Sources) -> Result<Connection> {
         let Upgraded { stream, agreed, early } = upgraded;
-        let half = ReceiveHalf::new(role, &options, early)?;
+        let mut half = ReceiveHalf::new(role, &options, early)?;
+        let mut outbox = Outbox::new((sources.now)());
+        let mut hot = HotOptions::new(&options);
+        if let Some((compression, pool)) = &agreed.compression {
+            half.allow_compression(compression.inflation(), Arc::clone(pool), &options);
+            outbox.deflating = Some(Box::new(Deflating::new(*compression, Arc::clone(pool))));
+            hot.allow_compression(compression.threshold);
+        }
         Ok(Connection {
             stream,
             role,
             agreed: Box::new(agreed),
-            hot: HotOptions::new(&options),
+            hot,
             options: Mutex::new(options),
             receive: Mutex::new(ReceiveSlot::new(half)),
             receive_free: Condvar::new(),
-            outbox: Mutex::new(Outbox::new((sources.now)())),
+            outbox: Mutex::new(outbox),
             turn_free: Condvar::new(),
             signals: Signals::default(),
             bells: Bells::default(),
@@ -316,9 +333,17 @@ impl HotOptions {
             send_timeout_ms: AtomicU32::new(0),
             checks_sent_text: AtomicBool::new(true),
             manual_close: AtomicBool::new(false),
+            deflates: false,
+            most_at_once: AT_ONCE as u8,
         };
         hot.store(options);
         hot
+    }
+
+    /// Messages from this size on take the way on which they are compressed.
+    fn allow_compression(&mut self, threshold: u32) {
+        self.deflates = true;
+        self.most_at_once = self.most_at_once.min(u8::try_from(threshold.saturating_sub(1)).unwrap_or(u8::MAX));
     }
 
     fn checks_sent_text(&self) -> bool {
@@ -353,11 +378,15 @@ fn duration(milliseconds: u32) -> Option<Duration> {
 impl Connection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        let received = lock(&self.receive).counted();
+        let (received, inflating) = {
+            let mut slot = lock(&self.receive);
+            (slot.counted(), slot.memory())
+        };
         let outbox = self.outbox();
+        let deflating = outbox.deflating.as_ref().map_or(0, |deflating| deflating.memory());
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;
-        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>();
+        let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>() + inflating + deflating;
         Statistics {
             received,
             sent: outbox.counted,
@@ -385,6 +414,6 @@ mod tests {
         // What is allocated for each: the connection with its counts, the half, what was agreed. Texts and the socket come on top.
         let counts = 2 * size_of::<usize>();
         let state = size_of::<Connection>() + counts + size_of::<ReceiveHalf>();
-        assert!(state <= 464, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
+        assert!(state <= 480, "{state} bytes: Connection {}, ReceiveHalf {}", size_of::<Connection>(), size_of::<ReceiveHalf>());
     }
 }

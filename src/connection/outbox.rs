@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Counted;
 use super::alive::{RoundTripTimes, RoundTrips};
+use super::send::Deflating;
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
@@ -34,6 +35,8 @@ pub struct Outbox {
     pub(super) counted: Counted,
     /// Made with the first ping.
     round_trips: Option<Box<RoundTrips>>,
+    /// How messages are compressed, if that was agreed on; whoever has the turn takes it to do so.
+    pub(super) deflating: Option<Box<Deflating>>,
     /// What waits to be written; most of the time nothing does.
     pending: Option<Box<Pending>>,
     /// How it ended, or is about to, and that it once was full; most connections are open and flow most of the time.
@@ -84,6 +87,7 @@ impl Outbox {
             keepalive: Keepalive::new(now),
             counted: Counted::default(),
             round_trips: None,
+            deflating: None,
             pending: None,
             end: None,
         }

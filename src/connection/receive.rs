@@ -3,6 +3,7 @@
 //! What is buffered is drained first; then one system call receives the rest of the frame straight into the caller's memory, with
 //! the next header behind it. Out of scope: waiting (see `driver`), and frames (see [`Decoder`]).
 
+mod inflated;
 mod look_after;
 
 use std::io;
@@ -14,6 +15,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
 use crate::transport::Patience;
+use inflated::Inflated;
 pub use look_after::Ahead;
 
 /// From this much on a frame's rest is received with only the next header behind it, so that the next payload can go straight to the caller
@@ -67,6 +69,10 @@ pub struct ReceiveHalf {
     bytes: u64,
     /// Whole messages are put together here.
     pub(super) assembly: Option<Box<Assembly>>,
+    /// Compressed messages are inflated here, if that was agreed on.
+    inflated: Option<Box<Inflated>>,
+    /// A compressed message is not delivered to its end.
+    is_inflating: bool,
     /// The message under way was begun as a whole one.
     expects_whole: bool,
     /// Little came with the last read: the next goes into the stack.
@@ -93,6 +99,8 @@ impl ReceiveHalf {
             saw_life: false,
             bytes: 0,
             assembly: None,
+            inflated: None,
+            is_inflating: false,
             expects_whole: false,
             is_quiet: true,
             is_ending: false,
@@ -102,6 +110,7 @@ impl ReceiveHalf {
 
     pub(super) fn set_limits(&mut self, options: &Options) {
         self.decoder.set_limits(limits(options));
+        self.set_inflated_limit(limits(options).max_message);
     }
 
     /// What was received so far.
@@ -117,7 +126,7 @@ impl ReceiveHalf {
 
     /// Whether a message has begun and not ended.
     pub(super) fn is_inside_message(&self) -> bool {
-        self.decoder.is_inside_message()
+        self.decoder.is_inside_message() || self.is_inflating
     }
 
     /// Whether the message that is open was begun as a whole one.
@@ -143,7 +152,7 @@ impl ReceiveHalf {
     #[inline]
     pub(super) fn take_buffered(&mut self, room: &mut [u8]) -> Option<Piece> {
         let buffer = self.buffer.as_mut()?;
-        if self.assembly.is_some() {
+        if self.assembly.is_some() || self.is_inflating {
             return None;
         }
         // What is copied here is copied under a lock.
@@ -161,6 +170,14 @@ impl ReceiveHalf {
     /// A peer that sends nothing but pings, or a byte at a time, is not received from for ever: `Nothing` lets the caller look at the time.
     #[inline]
     pub fn step(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
+        if self.inflated.is_some() {
+            return self.step_inflated(connection, room, patience);
+        }
+        self.step_plain(connection, room, patience)
+    }
+
+    #[inline]
+    fn step_plain(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
         if self.has_input()
             && let Some(received) = self.drain(connection, room)?
         {

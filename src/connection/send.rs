@@ -4,6 +4,7 @@
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
 mod at_once;
+mod deflated;
 
 use std::io;
 
@@ -15,13 +16,18 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role, SendError};
 use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
+pub(super) use at_once::AT_ONCE;
 pub use at_once::AtOnce;
+pub use deflated::Deflated;
+pub(super) use deflated::Deflating;
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
 pub struct Turn<'c> {
     connection: &'c Connection,
     encoder: Encoder,
+    /// Here from the first frame on that is compressed in this turn.
+    deflating: Option<Box<Deflating>>,
     is_held: bool,
 }
 
@@ -46,7 +52,7 @@ pub enum Progress {
 impl<'c> Turn<'c> {
     /// Takes the turn out of a locked outbox, if it is free.
     pub(super) fn take(connection: &'c Connection, outbox: &mut MutexGuard<'_, Outbox>) -> Option<Turn<'c>> {
-        outbox.take_turn().map(|encoder| Turn { connection, encoder, is_held: true })
+        outbox.take_turn().map(|encoder| Turn { connection, encoder, deflating: None, is_held: true })
     }
 
     /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
@@ -73,7 +79,12 @@ impl<'c> Turn<'c> {
     pub fn step(&mut self, frame: &mut Frame<'_>, patience: Patience) -> Result<Progress> {
         while frame.left > 0 {
             match frame.write(&self.connection.stream, patience) {
-                Ok(()) => self.encoder = frame.encoder,
+                Ok(()) => {
+                    self.encoder = frame.encoder;
+                    if let Some(deflating) = &mut self.deflating {
+                        deflating.commit();
+                    }
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                     io::ErrorKind::Interrupted => return Ok(Progress::Interrupted),
@@ -183,6 +194,10 @@ impl<'c> Turn<'c> {
 
     fn put_back(&mut self, outbox: &mut Outbox) {
         outbox.put_turn(self.encoder);
+        if let Some(mut deflating) = self.deflating.take() {
+            deflating.settle();
+            outbox.deflating = Some(deflating);
+        }
         self.is_held = false;
         if outbox.waiting > 0 {
             self.connection.turn_free.notify_all();
@@ -220,6 +235,8 @@ pub struct Outgoing<'p> {
     pub ends_message: bool,
     /// Whether the frame must not join a message that is open (4317).
     pub must_be_whole: bool,
+    /// Whether the message it begins is not to be compressed.
+    pub uncompressed: bool,
     /// The payload, in pieces that follow each other.
     pub parts: &'p [&'p [u8]],
 }

@@ -116,7 +116,11 @@ pub type ws_callback = Option<unsafe extern "C" fn(event: *const ws_event, conte
 /// Receives one line of the log, without a line end. Levels: 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
 pub type ws_log_callback = Option<unsafe extern "C" fn(level: i32, line: *const c_char, context: *mut c_void)>;
 
-/// permessage-deflate (RFC 7692), for WS_OPTION_COMPRESSION. Set `size` to sizeof(ws_compression).
+/// permessage-deflate (RFC 7692), for WS_OPTION_COMPRESSION. Set `size` to sizeof(ws_compression), and `enabled`; 0 is a good choice for
+/// everything else.
+///
+/// A side that keeps its window from message to message compresses small messages far better, and needs memory for it on both sides while the
+/// connection is open: 380 KiB to send, 48 KiB to receive. Where windows are forgotten that memory is shared by all connections of a session.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ws_compression {
@@ -124,17 +128,17 @@ pub struct ws_compression {
     pub size: u32,
     /// 1 = offer it, or accept an offer.
     pub enabled: u32,
-    /// 1 = the client forgets its window after each message.
+    /// The client forgets its window after each message: 1 yes; 2 no, unless the peer wants it; 0 = 1 for a server, 2 for a client.
     pub client_no_context_takeover: u32,
-    /// 1 = the server does.
+    /// The server does.
     pub server_no_context_takeover: u32,
-    /// 9-15; 0 = 15.
+    /// The largest window of the client, 2^8 to 2^15 bytes: 8-15; 0 = 15.
     pub client_max_window_bits: u32,
-    /// 9-15; 0 = 15.
+    /// Of the server. 8-15; 0 = 15.
     pub server_max_window_bits: u32,
-    /// 1 fast - 9 small; 0 = the default.
+    /// 1 fast - 9 small; 0 = 6.
     pub level: u32,
-    /// Smaller messages are sent uncompressed, in bytes.
+    /// Smaller messages are sent uncompressed, in bytes; 0 = 64 where the sender keeps its window, 1024 where it does not.
     pub threshold: u32,
 }
 

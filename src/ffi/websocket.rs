@@ -330,8 +330,8 @@ pub unsafe extern "C" fn ws_receive_view(
 
 /// Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
 ///
-/// WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED is accepted
-/// and changes nothing where nothing is compressed. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
+/// WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED sends the message
+/// that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
 ///
 /// @param websocket         The connection.
 /// @param type              As for ws_send.
@@ -369,8 +369,8 @@ pub unsafe extern "C" fn ws_send_ex(
         if flags & WS_SEND_NOTIFY != 0 {
             return Err(Error::new(Status::NotSupported, "WS_SEND_NOTIFY is for asynchronous sessions"));
         }
-        let must_be_whole = flags & WS_SEND_WHOLE != 0;
-        blocking::send_parts(entry.websocket()?, Outgoing { kind, ends_message, must_be_whole, parts: parts.as_slice() })
+        let (must_be_whole, uncompressed) = (flags & WS_SEND_WHOLE != 0, flags & WS_SEND_UNCOMPRESSED != 0);
+        blocking::send_parts(entry.websocket()?, Outgoing { kind, ends_message, must_be_whole, uncompressed, parts: parts.as_slice() })
     })
 }
 

@@ -15,7 +15,7 @@ pub struct ControlFrame {
 
 impl ControlFrame {
     fn new(opcode: Opcode, payload: &[u8], masking_key: Option<MaskingKey>) -> ControlFrame {
-        let header = FrameHeader { fin: true, opcode, masking_key, length: payload.len() as u64 }.encode();
+        let header = FrameHeader { fin: true, opcode, is_compressed: false, masking_key, length: payload.len() as u64 }.encode();
         let header = header.as_slice();
         let mut bytes = [0; MAX_FRAME_HEADER + MAX_CONTROL_PAYLOAD];
         let length = header.len() + payload.len();

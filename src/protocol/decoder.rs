@@ -45,6 +45,8 @@ pub enum Item {
 pub struct Decoder {
     /// Where the bytes come from.
     sender: Role,
+    /// Messages may be compressed (RFC 7692).
+    may_compress: bool,
     limits: Limits,
     /// A header cut by the network.
     header: [u8; MAX_FRAME_HEADER],
@@ -54,6 +56,8 @@ pub struct Decoder {
     frame: Frame,
     /// Whether `message` is open; beside it for the same reason.
     in_message: bool,
+    /// The payload of `message` is passed on as it is: what it will be is not known here, neither its size nor its text.
+    is_compressed: bool,
     message: Message,
     control: Option<Box<[u8; MAX_CONTROL_PAYLOAD]>>,
     control_length: u8,
@@ -92,18 +96,31 @@ impl Decoder {
     pub fn new(sender: Role, limits: Limits) -> Decoder {
         Decoder {
             sender,
+            may_compress: false,
             limits,
             header: [0; MAX_FRAME_HEADER],
             header_length: 0,
             in_frame: false,
             frame: Frame::NONE,
             in_message: false,
+            is_compressed: false,
             message: Message { kind: MessageKind::Binary, size: 0, fragments: 0, utf8: Utf8::default() },
             control: None,
             control_length: 0,
             frames: 0,
             messages: 0,
         }
+    }
+
+    /// Messages may be compressed from here on. Pieces of those are compressed payload: their size and their text are not looked at.
+    pub fn allow_compression(&mut self) {
+        self.may_compress = true;
+    }
+
+    /// Whether the piece that was just delivered is compressed payload; `ends_message` is then where that ends.
+    #[inline]
+    pub fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     /// Changes what later frames are held to.
@@ -184,6 +201,7 @@ impl Decoder {
             utf8.check(target).ok()?;
             utf8.finish().ok()?;
         }
+        self.is_compressed = false;
         self.frames += 1;
         self.messages += 1;
         Some((input.len() - rest.len() + length, Piece { kind, length, ends_message: true }))
@@ -232,9 +250,9 @@ impl Decoder {
         (self.frames, self.messages)
     }
 
-    /// Bytes of the message that is open, by the headers of its frames so far.
+    /// Bytes of the message that is open, by the headers of its frames so far; 0 if it is compressed.
     pub fn message_size(&self) -> u64 {
-        if self.in_message { self.message.size } else { 0 }
+        if self.in_message && !self.is_compressed { self.message.size } else { 0 }
     }
 
     /// Whether a message has begun and not ended.
@@ -246,7 +264,7 @@ impl Decoder {
     #[inline]
     fn read_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
         if self.header_length == 0
-            && let Some((header, used)) = FrameHeader::decode(input, self.sender)?
+            && let Some((header, used)) = FrameHeader::decode_extended(input, self.sender, self.may_compress)?
         {
             return Ok((used, Some(header)));
         }
@@ -256,16 +274,20 @@ impl Decoder {
     #[cold]
     fn read_cut_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
         // Bytes that were refused stay refused; else each further call would add to them, until they did not fit.
-        FrameHeader::decode(&self.header[..usize::from(self.header_length)], self.sender)?;
+        self.decode_cut_header()?;
         for (taken, &byte) in input.iter().enumerate() {
             self.header[usize::from(self.header_length)] = byte;
             self.header_length += 1;
-            if let Some((header, _)) = FrameHeader::decode(&self.header[..usize::from(self.header_length)], self.sender)? {
+            if let Some((header, _)) = self.decode_cut_header()? {
                 self.header_length = 0;
                 return Ok((taken + 1, Some(header)));
             }
         }
         Ok((input.len(), None))
+    }
+
+    fn decode_cut_header(&self) -> Result<Option<(FrameHeader, usize)>, Violation> {
+        FrameHeader::decode_extended(&self.header[..usize::from(self.header_length)], self.sender, self.may_compress)
     }
 
     /// A frame begins: may it, and does it fit the limits?
@@ -279,6 +301,7 @@ impl Decoder {
                 (Opcode::Continuation, false) => return Err(Violation::ContinuationWithoutStart),
                 (opcode, true) => return Err(Violation::MessageInsideMessage(kind_of(opcode))),
                 (opcode, false) => {
+                    self.is_compressed = header.is_compressed;
                     self.message = Message { kind: kind_of(opcode), size: 0, fragments: 0, utf8: Utf8::default() };
                 }
             }
@@ -289,7 +312,7 @@ impl Decoder {
             }
             // A length field never sizes an allocation, and a message that will be too big is refused at its header.
             message.size = message.size.saturating_add(header.length);
-            if message.size > self.limits.max_message {
+            if message.size > self.limits.max_message && !self.is_compressed {
                 return Err(Violation::MessageTooBig { limit: self.limits.max_message });
             }
             self.in_message = true;
@@ -316,7 +339,7 @@ impl Decoder {
         frame.turned = ((usize::from(frame.turned) + payload.len()) & 3) as u8;
         let ends_frame = frame.remaining == 0;
         let ends_message = ends_frame && frame.fin;
-        if kind == MessageKind::Text {
+        if kind == MessageKind::Text && !self.is_compressed {
             message.utf8.check(payload).map_err(|_| Violation::InvalidText)?;
             if ends_message {
                 message.utf8.finish().map_err(|_| Violation::InvalidText)?;

@@ -40,6 +40,8 @@ impl From<SendError> for StatusError {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Encoder {
     open: Option<MessageKind>,
+    /// The message that is open was begun as a compressed one.
+    is_compressed: bool,
     utf8: Utf8,
 }
 
@@ -63,9 +65,17 @@ impl Encoder {
         };
         if opcode != Opcode::Continuation {
             self.utf8 = Utf8::default();
+            self.is_compressed = false;
         }
         self.open = if ends_message { None } else { Some(kind) };
-        Ok(FrameHeader { fin: ends_message, opcode, masking_key, length }.encode())
+        Ok(FrameHeader { fin: ends_message, opcode, is_compressed: false, masking_key, length }.encode())
+    }
+
+    /// The frame of this header, the last one that was asked for, is a compressed one with so much payload. RFC 7692 §6.1: all of a message is
+    /// compressed or nothing, and its first frame says so.
+    pub fn compress(&mut self, header: HeaderBytes, length: u64) -> HeaderBytes {
+        self.is_compressed = true;
+        header.compressed(length)
     }
 
     /// Checks a part of an outgoing text; `ends_message` with its last part.
@@ -81,6 +91,11 @@ impl Encoder {
     /// Whether a fragmented message is open.
     pub fn is_inside_message(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether the message that is open was begun as a compressed one, as the rest of it must be then.
+    pub fn is_inside_compressed_message(&self) -> bool {
+        self.open.is_some() && self.is_compressed
     }
 }
 
@@ -100,6 +115,22 @@ mod tests {
         assert_eq!(first_byte(&mut encoder, MessageKind::Text, true), Ok(0x80));
         assert_eq!(first_byte(&mut encoder, MessageKind::Binary, true), Ok(0x82));
         assert!(!encoder.is_inside_message());
+    }
+
+    #[test]
+    fn only_the_first_frame_of_a_message_says_that_it_is_compressed() {
+        let mut encoder = Encoder::default();
+        let mut expect = |ends, key: Option<MaskingKey>, expected: &[u8]| {
+            let header = encoder.data(MessageKind::Text, ends, 1000, key).unwrap();
+            assert_eq!(encoder.compress(header, 200).as_slice(), expected);
+            assert_eq!(encoder.is_inside_compressed_message(), !ends);
+        };
+        expect(false, None, &[0x41, 126, 0, 200]);
+        expect(false, None, &[0x00, 126, 0, 200]);
+        expect(true, Some([1, 2, 3, 4]), &[0x80, 0x80 | 126, 0, 200, 1, 2, 3, 4]);
+        expect(true, None, &[0xC1, 126, 0, 200]);
+        assert_eq!(first_byte(&mut encoder, MessageKind::Text, false), Ok(0x01));
+        assert!(!encoder.is_inside_compressed_message());
     }
 
     #[test]

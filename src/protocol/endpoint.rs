@@ -7,8 +7,11 @@
 //! In scope: what each side of `connection` does to the protocol's pieces, in one thread. Out of scope: the upgrade (see
 //! [`handshake`](super::handshake)); speed where it would cost clarity (the sockets do not copy what they send).
 
+mod compressed;
+
 use std::time::Duration;
 
+use super::deflate;
 use super::keepalive::KeepaliveStep;
 use super::{
     CloseFrame, CloseStatus, Controls, Decoder, Encoder, Item, Keepalive, Lifecycle, Limits, MAX_CONTROL_PAYLOAD, MaskingKey, MessageKind,
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
+use compressed::Compressed;
 
 /// What a program may choose for an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,8 @@ pub struct Settings {
     pub keepalive_interval: Option<Duration>,
     /// See [`Keepalive`]; `None` = the peer is never given up.
     pub keepalive_timeout: Option<Duration>,
+    /// What was agreed on compression in the upgrade.
+    pub compression: Option<deflate::Agreed>,
 }
 
 impl Default for Settings {
@@ -40,6 +46,7 @@ impl Default for Settings {
             check_sent_text: true,
             keepalive_interval: None,
             keepalive_timeout: None,
+            compression: None,
         }
     }
 }
@@ -66,6 +73,7 @@ pub struct Endpoint {
     settings: Settings,
     decoder: Decoder,
     encoder: Encoder,
+    compression: Option<Box<Compressed>>,
     controls: Controls,
     lifecycle: Lifecycle,
     keepalive: Keepalive,
@@ -78,14 +86,15 @@ pub struct Endpoint {
 impl Endpoint {
     /// One side, as it is right after the upgrade.
     pub fn new(role: Role, settings: Settings, now: Duration) -> Endpoint {
-        let sender = match role {
-            Role::Client => Role::Server,
-            Role::Server => Role::Client,
-        };
+        let mut decoder = Decoder::new(role.other(), settings.limits);
+        if settings.compression.is_some() {
+            decoder.allow_compression();
+        }
         Endpoint {
             role,
             settings,
-            decoder: Decoder::new(sender, settings.limits),
+            decoder,
+            compression: settings.compression.map(|agreed| Box::new(Compressed::new(agreed))),
             encoder: Encoder::default(),
             controls: Controls::default(),
             lifecycle: Lifecycle::default(),
@@ -116,7 +125,7 @@ impl Endpoint {
         if !input.is_empty() {
             self.keepalive.life(now);
         }
-        let (used, item) = match self.decoder.feed(input, room) {
+        let (used, item) = match self.next_item(input, room) {
             Ok(found) => found,
             Err(violation) => return Err(self.fail(violation, keys)),
         };
@@ -152,10 +161,18 @@ impl Endpoint {
         }
         let key = self.key(keys);
         let mut next = self.encoder;
-        let header = next.data(kind, ends_message, payload.len() as u64, key)?;
+        let mut header = next.data(kind, ends_message, payload.len() as u64, key)?;
         if kind == MessageKind::Text && self.settings.check_sent_text {
             next.check_text(payload, ends_message)?;
         }
+        let deflated = self.deflate(ends_message, payload)?;
+        let payload = match &deflated {
+            Some(deflated) => {
+                header = next.compress(header, deflated.len() as u64);
+                deflated
+            }
+            None => payload,
+        };
         self.encoder = next;
         self.outgoing.extend_from_slice(header.as_slice());
         let start = self.outgoing.len();

@@ -10,6 +10,9 @@ pub const MAX_FRAME_HEADER: usize = 14;
 /// RFC 6455 §5.5: the longest payload of a control frame.
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
+/// RFC 7692 §6: the bit of the first byte that says that a message is compressed.
+const RSV1: u8 = 0x40;
+
 /// What a frame is (RFC 6455 §5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -35,13 +38,15 @@ impl Opcode {
     }
 }
 
-/// A frame header, decoded. RSV bits are not here: without an extension they are violations.
+/// A frame header, decoded. RSV2 and RSV3 are not here: without an extension they are violations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameHeader {
     /// The last frame of its message.
     pub fin: bool,
     /// What it is.
     pub opcode: Opcode,
+    /// RFC 7692 §6: it begins a compressed message. RSV1 on the wire.
+    pub is_compressed: bool,
     /// The key its payload is masked with.
     pub masking_key: Option<MaskingKey>,
     /// Bytes of payload that follow.
@@ -55,8 +60,18 @@ impl FrameHeader {
     /// field that shows it is complete.
     #[inline]
     pub fn decode(bytes: &[u8], sender: Role) -> Result<Option<(FrameHeader, usize)>, Violation> {
+        FrameHeader::decode_extended(bytes, sender, false)
+    }
+
+    /// The same, where messages may be compressed, or not.
+    #[inline]
+    pub fn decode_extended(bytes: &[u8], sender: Role, may_compress: bool) -> Result<Option<(FrameHeader, usize)>, Violation> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        let (fin, opcode) = decode_first(first)?;
+        let (fin, opcode, is_compressed) = match decode_first(first) {
+            Ok((fin, opcode)) => (fin, opcode, false),
+            Err(_) if may_compress && first & RSV1 != 0 => decode_compressed(first)?,
+            Err(violation) => return Err(violation),
+        };
         let Some(&second) = bytes.get(1) else { return Ok(None) };
         let masked = second & 0x80 != 0;
         match (sender, masked) {
@@ -83,18 +98,18 @@ impl FrameHeader {
         };
         check_length(short, length)?;
         if !masked {
-            return Ok(Some((FrameHeader { fin, opcode, masking_key: None, length }, used)));
+            return Ok(Some((FrameHeader { fin, opcode, is_compressed, masking_key: None, length }, used)));
         }
         let Some(key) = bytes.get(used..used + 4) else { return Ok(None) };
         let masking_key = Some([key[0], key[1], key[2], key[3]]);
-        Ok(Some((FrameHeader { fin, opcode, masking_key, length }, used + 4)))
+        Ok(Some((FrameHeader { fin, opcode, is_compressed, masking_key, length }, used + 4)))
     }
 
     /// Writes the header, with the shortest form of the length.
     #[inline]
     pub fn encode(&self) -> HeaderBytes {
         let mut bytes = [0; MAX_FRAME_HEADER];
-        bytes[0] = (u8::from(self.fin) << 7) | self.opcode as u8;
+        bytes[0] = (u8::from(self.fin) << 7) | if self.is_compressed { RSV1 } else { 0 } | self.opcode as u8;
         let mut used = match self.length {
             0..=125 => {
                 bytes[1] = self.length as u8;
@@ -148,6 +163,16 @@ fn decode_first(first: u8) -> Result<(bool, Opcode), Violation> {
     Ok((fin, opcode))
 }
 
+/// A first byte with RSV1, where messages may be compressed.
+#[cold]
+fn decode_compressed(first: u8) -> Result<(bool, Opcode, bool), Violation> {
+    let (fin, opcode) = decode_first(first & !RSV1)?;
+    match opcode {
+        Opcode::Text | Opcode::Binary => Ok((fin, opcode, true)),
+        other => Err(Violation::CompressedFrame(other)),
+    }
+}
+
 /// RFC 6455 §5.2: the shortest form, and the top bit of a 64-bit length is zero.
 #[inline]
 fn check_length(short: u8, length: u64) -> Result<(), Violation> {
@@ -172,6 +197,15 @@ impl HeaderBytes {
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.used)]
     }
+
+    /// The header of the same data frame when it is compressed to `length` bytes.
+    pub(super) fn compressed(&self, length: u64) -> HeaderBytes {
+        let sender = if self.bytes[1] & 0x80 != 0 { Role::Client } else { Role::Server };
+        match FrameHeader::decode(self.as_slice(), sender) {
+            Ok(Some((header, _))) => FrameHeader { is_compressed: header.opcode != Opcode::Continuation, length, ..header }.encode(),
+            _ => unreachable!("it was encoded here"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +213,7 @@ mod tests {
     use super::*;
 
     fn header(fin: bool, opcode: Opcode, length: u64, masking_key: Option<MaskingKey>) -> FrameHeader {
-        FrameHeader { fin, opcode, masking_key, length }
+        FrameHeader { fin, opcode, is_compressed: false, masking_key, length }
     }
 
     #[test]
@@ -210,6 +244,27 @@ mod tests {
             assert_eq!(decoded.is_ok(), legal, "{first:#x}: {decoded:?}");
             // The first byte alone is enough to refuse it.
             assert_eq!(FrameHeader::decode(&[first], Role::Server).is_ok(), legal);
+        }
+    }
+
+    #[test]
+    fn a_compressed_frame_begins_a_message_where_that_was_agreed_on() {
+        let decode = |first| FrameHeader::decode_extended(&[first, 0], Role::Server, true).map(|found| found.map(|(header, _)| header));
+        for first in 0..=u8::MAX {
+            match (first & 0x70, first & 0xF) {
+                (0x40, 1 | 2) => {
+                    let header = decode(first).unwrap().unwrap();
+                    assert!(header.is_compressed);
+                    assert_eq!(header.encode().as_slice(), [first, 0]);
+                    assert_eq!(FrameHeader::decode(&[first], Role::Server), Err(Violation::ReservedBit(1)));
+                }
+                (0x40, 0) => assert_eq!(decode(first), Err(Violation::CompressedFrame(Opcode::Continuation))),
+                (0x40, 9) if first & 0x80 != 0 => assert_eq!(decode(first), Err(Violation::CompressedFrame(Opcode::Ping))),
+                (0, _) => {
+                    assert_eq!(decode(first), FrameHeader::decode(&[first, 0], Role::Server).map(|found| found.map(|(header, _)| header)))
+                }
+                _ => assert!(decode(first).is_err(), "{first:#x}"),
+            }
         }
     }
 

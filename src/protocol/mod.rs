@@ -9,6 +9,7 @@ mod close;
 pub mod component;
 mod control;
 mod decoder;
+pub mod deflate;
 mod encoder;
 mod endpoint;
 mod frame;
@@ -36,6 +37,16 @@ pub enum Role {
     Client,
     /// Refuses unmasked frames.
     Server,
+}
+
+impl Role {
+    /// The peer's.
+    pub fn other(self) -> Role {
+        match self {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        }
+    }
 }
 
 /// Text or binary.

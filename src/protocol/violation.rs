@@ -47,6 +47,12 @@ pub enum Violation {
     /// RFC 6455 §8.1.
     #[error("a text message that is not valid UTF-8")]
     InvalidText,
+    /// RFC 7692 §6.1: only the first frame of a message says that it is compressed, and no control frame does.
+    #[error("reserved bit 1 set on a {0:?} frame")]
+    CompressedFrame(Opcode),
+    /// RFC 7692 §7.2.2.
+    #[error("a compressed message that is not valid DEFLATE data")]
+    InvalidCompression,
     /// RFC 6455 §5.5.1.
     #[error("a close reason that is not valid UTF-8")]
     InvalidReason,
@@ -68,7 +74,7 @@ impl Violation {
     /// The close status that tells the peer (RFC 6455 §7.4.1).
     pub const fn close_status(self) -> u16 {
         match self {
-            Violation::InvalidText | Violation::InvalidReason => 1007,
+            Violation::InvalidText | Violation::InvalidReason | Violation::InvalidCompression => 1007,
             Violation::MessageTooBig { .. } | Violation::TooManyFragments { .. } => 1009,
             _ => 1002,
         }
@@ -77,7 +83,7 @@ impl Violation {
     /// The status that tells the program.
     pub const fn status(self) -> Status {
         match self {
-            Violation::InvalidText | Violation::InvalidReason => Status::InvalidPayload,
+            Violation::InvalidText | Violation::InvalidReason | Violation::InvalidCompression => Status::InvalidPayload,
             Violation::MessageTooBig { .. } | Violation::TooManyFragments { .. } => Status::MessageTooBig,
             _ => Status::ProtocolViolation,
         }

@@ -11,6 +11,7 @@ const KEPT_ALIVE: Settings = Settings {
     check_sent_text: true,
     keepalive_interval: Some(Duration::from_secs(30)),
     keepalive_timeout: Some(Duration::from_secs(20)),
+    compression: None,
 };
 
 fn at(seconds: u64) -> Duration {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use ws101::protocol::deflate::{Agreed, Parameters};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -47,6 +48,18 @@ fn step() -> impl Strategy<Value = Step> {
         1 => role().prop_map(|role| Step::Hold { role }),
         1 => (role(), prop_oneof![Just(1000u16), Just(1005), 3000..5000u16]).prop_map(|(role, status)| Step::Close { role, status }),
     ]
+}
+
+/// What both sides have agreed on, if they have: every window, level and threshold.
+fn compression() -> impl Strategy<Value = Option<[Agreed; 2]>> {
+    let parameters = (any::<bool>(), any::<bool>(), 8..=15u8, 8..=15u8).prop_map(|(client, server, client_bits, server_bits)| Parameters {
+        client_no_context_takeover: client,
+        server_no_context_takeover: server,
+        client_max_window_bits: client_bits,
+        server_max_window_bits: server_bits,
+    });
+    let choices = (parameters, 1..=9u8, prop_oneof![Just(0u32), Just(7), Just(200)]);
+    prop::option::of(choices.prop_map(|(parameters, level, threshold)| ROLES.map(|role| Agreed { parameters, role, level, threshold })))
 }
 
 /// What one program has sent so far.
@@ -129,10 +142,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn messages_arrive_in_order_and_whole_and_the_connection_ends_clean(seed: u64, steps in prop::collection::vec(step(), 0..60)) {
+    fn messages_arrive_in_order_and_whole_and_the_connection_ends_clean(
+        seed: u64,
+        compression in compression(),
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        let kept_alive = Settings { keepalive_interval: seconds(30), keepalive_timeout: seconds(20), ..Settings::default() };
-        let mut pair = Pair::new(seed, kept_alive, Settings::default());
+        let [client, server] = compression.map_or([None; 2], |both| both.map(Some));
+        let kept_alive =
+            Settings { keepalive_interval: seconds(30), keepalive_timeout: seconds(20), compression: client, ..Settings::default() };
+        let mut pair = Pair::new(seed, kept_alive, Settings { compression: server, ..Settings::default() });
         let (mut client, mut server) = (Said::default(), Said::default());
         for step in &steps {
             say(&mut pair, if role_of(step) == Role::Client { &mut client } else { &mut server }, step);

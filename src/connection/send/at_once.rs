@@ -13,7 +13,7 @@ use crate::protocol::{MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MaskingKey, Message
 use crate::transport::Patience;
 
 /// The largest payload that is sent from the stack.
-const AT_ONCE: usize = 144;
+pub(in crate::connection) const AT_ONCE: usize = 144;
 
 /// What [`Connection::send_at_once`] came to.
 #[derive(Debug)]
@@ -32,7 +32,9 @@ impl Connection {
     /// Everything else, also what is wrong, is left to the long way: [`Turn::begin`] and [`Turn::step`].
     #[inline]
     pub fn send_at_once(&self, kind: MessageKind, payload: &[u8]) -> Result<AtOnce<'_>> {
-        if payload.len() > AT_ONCE || kind == MessageKind::Text && self.hot.checks_sent_text() && !is_text(payload) {
+        if payload.len() > usize::from(self.hot.most_at_once)
+            || kind == MessageKind::Text && self.hot.checks_sent_text() && !is_text(payload)
+        {
             return Ok(AtOnce::NotUsual);
         }
         let mut outbox = self.outbox();

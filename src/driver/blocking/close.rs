@@ -53,6 +53,7 @@ fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
     let sent = connection.send_close(frame)?;
     flush(connection, &mut wait, sent)?;
     let mut claim = claim(connection, &mut wait)?;
+    claim.half().abandon_messages();
     let mut waste = [0; 4096];
     while !connection.is_closed() {
         match claim.half().step(connection, &mut waste, wait.patience()) {

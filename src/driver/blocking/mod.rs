@@ -167,7 +167,7 @@ pub fn send(connection: &Connection, kind: MessageKind, ends_message: bool, payl
             Err(error) => return Err(not_sent(connection, error)),
         }
     }
-    send_patiently(connection, Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] }, cancels)
+    send_patiently(connection, Outgoing { kind, ends_message, must_be_whole: false, uncompressed: false, parts: &[payload] }, cancels)
 }
 
 /// Sends one frame that lies in several places.
@@ -184,13 +184,17 @@ fn send_begun(connection: &Connection, turn: Turn<'_>, beginning: &Beginning, pa
 #[inline(never)]
 fn send_patiently(connection: &Connection, message: Outgoing<'_>, cancels: u32) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
-    let turn = loop {
+    let mut turn = loop {
         match connection.try_turn_for_data().map_err(|error| not_sent(connection, error))? {
             Some(turn) => break turn,
             None => wait.for_turn()?,
         }
     };
     let beginning = turn.begin(&message)?;
+    if let Some(deflated) = turn.deflate(&message)? {
+        let (parts, beginning) = (&[deflated.as_slice()], beginning.compressed(deflated.as_slice()));
+        return send_rest(connection, turn, Frame::new(&beginning, parts, 0, connection.chunk_size())?, &beginning, wait);
+    }
     send_rest(connection, turn, Frame::new(&beginning, message.parts, 0, connection.chunk_size())?, &beginning, wait)
 }
 

@@ -15,8 +15,10 @@ use crate::connection::{Connection, Statistics};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Object, Ticket};
 use crate::options::{Options, SharedOptions};
+use crate::protocol::deflate;
 use table::{Owners, Row, Value};
 
+mod compression;
 pub mod numbers;
 mod table;
 
@@ -131,6 +133,11 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             entry.set_context(usize::from_ne_bytes(exact(row, value)?));
             Ok(())
         }
+        Value::Compression => {
+            check_built(row)?;
+            let compression = compression::read(value)?;
+            change(object, |options| options.compression = compression)
+        }
         Value::NotBuilt => Err(not_built(&format!("{:?}", row.number))),
         Value::Text(_) | Value::Known(_) | Value::KnownWide(_) | Value::Statistics | Value::Features => {
             unreachable!("nobody may set what an object knows")
@@ -153,6 +160,15 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
             // SAFETY: the caller keeps the header's promise about pointers; ws_statistics has no padding.
             return unsafe { value.write_struct(statistics, SMALLEST_STATISTICS, "value") };
         }
+        Value::Compression => {
+            check_built(row)?;
+            let shown = match object {
+                Object::WebSocket(connection) => compression::show_agreed(connection),
+                _ => compression::show(&options(object).compression),
+            };
+            // SAFETY: the caller keeps the header's promise about pointers; ws_compression has no padding.
+            return unsafe { value.write_struct(shown, compression::SMALLEST, "value") };
+        }
         Value::Features => return value.write_bytes(&table::FEATURES.to_ne_bytes()),
         Value::NotBuilt => return Err(not_built(&format!("{:?}", row.number))),
         _ => {}
@@ -171,6 +187,11 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::List(field, _) => value.write_text(field(&mut options).join(", ").as_bytes()),
         _ => unreachable!("answered above"),
     }
+}
+
+/// 50 where the build has no compression.
+fn check_built(row: &Row) -> Result<()> {
+    if deflate::IS_BUILT { Ok(()) } else { Err(not_built(&format!("{:?}", row.number))) }
 }
 
 /// The size of the first version.

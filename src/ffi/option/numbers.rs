@@ -86,7 +86,7 @@ pub enum ws_option_numbers {
     WS_OPTION_PING_EVENTS = 13052,
     /// u32, 0 or 1. Not built yet. Events carry whole messages. All.
     WS_OPTION_WHOLE_MESSAGES = 13053,
-    /// ws_compression. Not built yet. Session, request, listener; query: websocket.
+    /// ws_compression. Of a websocket what was agreed on, all 0 = nothing. Session, request, listener; query: websocket.
     WS_OPTION_COMPRESSION = 13060,
     /// Text, a URL. Not built yet. Session, client's request.
     WS_OPTION_PROXY = 13070,

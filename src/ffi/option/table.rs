@@ -10,6 +10,7 @@ use super::numbers::ws_option_numbers::*;
 use crate::error::Result;
 use crate::handle::Object;
 use crate::options::Options;
+use crate::protocol::deflate;
 
 /// Who may set or query an option: a set of handles.
 pub(super) type Owners = u16;
@@ -56,6 +57,8 @@ pub(super) enum Value {
     KnownWide(fn(&Object) -> Result<u64>),
     /// `ws_statistics`.
     Statistics,
+    /// `ws_compression`; of a websocket, what was agreed on.
+    Compression,
     /// A u32 that needs no object.
     Features,
     /// In the contract, and not in this build.
@@ -128,7 +131,7 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_IO_THREADS, SESSION, Value::NotBuilt),
     kept(WS_OPTION_PING_EVENTS, ALL, Value::NotBuilt),
     kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::NotBuilt),
-    Row { number: WS_OPTION_COMPRESSION, value: Value::NotBuilt, set: OPENING, query: ALL },
+    Row { number: WS_OPTION_COMPRESSION, value: Value::Compression, set: OPENING, query: ALL },
     kept(WS_OPTION_PROXY, CLIENT, Value::NotBuilt),
     kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::NotBuilt),
     kept(WS_OPTION_REDIRECTS, CLIENT, Value::NotBuilt),
@@ -149,8 +152,8 @@ pub(super) static TABLE: &[Row] = &[
 
 const SHORTEST_KEEPALIVE_MS: u32 = Options::MIN_KEEPALIVE_INTERVAL.as_millis() as u32;
 
-/// What this build can do. TLS and permessage-deflate join when they are built.
-pub(super) const FEATURES: u32 = if cfg!(feature = "server") { 4 } else { 0 };
+/// What this build can do. TLS joins when it is built.
+pub(super) const FEATURES: u32 = if deflate::IS_BUILT { 2 } else { 0 } | if cfg!(feature = "server") { 4 } else { 0 };
 
 /// RFC 9110 §5.6.2: what a sub-protocol must be (RFC 6455 §4.1).
 fn is_token(text: &str) -> bool {

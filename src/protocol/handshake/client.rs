@@ -9,6 +9,7 @@ use super::{Key, is_reserved_header, shown};
 use crate::error::{Error, Phase, Status};
 use crate::http::head::status_with_phrase;
 use crate::http::headers::{Headers, InvalidHeader, is_token};
+use crate::protocol::deflate;
 use crate::protocol::url::Url;
 
 /// What a client asks for.
@@ -74,8 +75,10 @@ impl From<InvalidRequest> for Error {
 pub struct Agreement {
     /// One of those offered.
     pub subprotocol: Option<String>,
-    /// The value of `Sec-WebSocket-Extensions`; empty = none. Only names that were offered; parameters are the extension's to judge.
+    /// The value of `Sec-WebSocket-Extensions`; empty = none. Only names that were offered.
     pub extensions: String,
+    /// What it says of compression.
+    pub compression: Option<deflate::Parameters>,
 }
 
 /// Why there is no WebSocket.
@@ -155,6 +158,14 @@ pub enum InvalidResponse {
         /// Its name.
         name: String,
     },
+    /// Compression that is no answer to the offer.
+    #[error("server chose the extensions \"{value}\", but {reason}")]
+    Compression {
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        reason: deflate::InvalidAnswer,
+    },
 }
 
 /// One attempt to upgrade: what was asked, and the judge of the answer.
@@ -205,7 +216,8 @@ impl ClientHandshake {
         expect_token(headers, "Upgrade", "websocket")?;
         expect_token(headers, "Connection", "upgrade")?;
         self.check_accept(headers)?;
-        Ok(Agreement { subprotocol: self.agreed_subprotocol(headers)?, extensions: self.agreed_extensions(headers)? })
+        let (extensions, compression) = self.agreed_extensions(headers)?;
+        Ok(Agreement { subprotocol: self.agreed_subprotocol(headers)?, extensions, compression })
     }
 
     fn check_accept(&self, headers: &Headers) -> Result<(), InvalidResponse> {
@@ -221,13 +233,16 @@ impl ClientHandshake {
         chosen.map_or_else(|| Err(InvalidResponse::Subprotocol { value: shown(value) }), |chosen| Ok(Some(chosen.clone())))
     }
 
-    fn agreed_extensions(&self, headers: &Headers) -> Result<String, InvalidResponse> {
-        let Some(value) = at_most_one(headers, "Sec-WebSocket-Extensions")? else { return Ok(String::new()) };
+    fn agreed_extensions(&self, headers: &Headers) -> Result<(String, Option<deflate::Parameters>), InvalidResponse> {
+        let Some(value) = at_most_one(headers, "Sec-WebSocket-Extensions")? else { return Ok((String::new(), None)) };
         let value = std::str::from_utf8(value).map_err(|_| InvalidResponse::Extension { name: shown(value) })?;
         let offered = self.extensions.as_deref().unwrap_or_default();
-        match extension_names(value).find(|name| !extension_names(offered).any(|offered| offered == *name)) {
-            Some(name) => Err(InvalidResponse::Extension { name: shown(name.as_bytes()) }),
-            None => Ok(value.to_owned()),
+        if let Some(name) = extension_names(value).find(|name| !extension_names(offered).any(|offered| offered == *name)) {
+            return Err(InvalidResponse::Extension { name: shown(name.as_bytes()) });
+        }
+        match deflate::judge(offered, value) {
+            Ok(compression) => Ok((value.to_owned(), compression)),
+            Err(reason) => Err(InvalidResponse::Compression { value: shown(value.as_bytes()), reason }),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{Key, origin, shown};
 use crate::http::headers::{Headers, InvalidHeader};
+use crate::protocol::deflate;
 use crate::protocol::url::origin_form;
 
 /// What a server supports and whom it admits.
@@ -13,6 +14,8 @@ pub struct ServerPolicy<'a> {
     pub subprotocols: &'a [String],
     /// Origins admitted besides the server's own: `https://host:port`, `null`, or `*` for any.
     pub origins: &'a [String],
+    /// What it wants of compression; `None` = none.
+    pub compression: Option<deflate::Preferences>,
 }
 
 /// What a request is.
@@ -33,6 +36,10 @@ pub struct Acceptance {
     pub accept: String,
     /// The first of ours that was offered.
     pub subprotocol: Option<String>,
+    /// The value of `Sec-WebSocket-Extensions`; empty = none.
+    pub extensions: String,
+    /// What it says of compression.
+    pub compression: Option<deflate::Parameters>,
 }
 
 impl Acceptance {
@@ -41,6 +48,9 @@ impl Acceptance {
         let mut headers = own_headers(&[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", &self.accept)]);
         if let Some(subprotocol) = &self.subprotocol {
             headers.push("Sec-WebSocket-Protocol", subprotocol.as_bytes()).expect("it was found equal to an element of a header");
+        }
+        if !self.extensions.is_empty() {
+            headers.push("Sec-WebSocket-Extensions", self.extensions.as_bytes()).expect("it is this side's own text");
         }
         headers.extend(extra);
         headers
@@ -79,7 +89,15 @@ pub fn judge_request(method: &str, target: &str, minor_version: u8, headers: &He
         .and_then(|()| check_key(headers))
         .and_then(|key| check_origin(headers, policy).map(|()| key));
     match checked {
-        Ok(key) => Verdict::Upgrade(Acceptance { accept: key.accept_value(), subprotocol: choose(headers, policy.subprotocols) }),
+        Ok(key) => {
+            let (compression, extensions) = choose_compression(headers, policy.compression).unzip();
+            Verdict::Upgrade(Acceptance {
+                accept: key.accept_value(),
+                subprotocol: choose(headers, policy.subprotocols),
+                extensions: extensions.unwrap_or_default(),
+                compression,
+            })
+        }
         Err(refusal) => Verdict::Refuse(refusal),
     }
 }
@@ -149,6 +167,11 @@ fn check_origin(headers: &Headers, policy: &ServerPolicy<'_>) -> Result<(), Serv
 /// The server's preference decides; a name is compared byte by byte.
 fn choose(headers: &Headers, supported: &[String]) -> Option<String> {
     supported.iter().find(|ours| headers.tokens("Sec-WebSocket-Protocol").any(|offered| offered == ours.as_str())).cloned()
+}
+
+fn choose_compression(headers: &Headers, preferences: Option<deflate::Preferences>) -> Option<(deflate::Parameters, String)> {
+    let offers = headers.values("Sec-WebSocket-Extensions").filter_map(|value| std::str::from_utf8(value).ok());
+    deflate::accept(offers, preferences?)
 }
 
 fn exactly_one<'a>(headers: &'a Headers, name: &str) -> Result<&'a [u8], ServerRefusal> {

@@ -351,7 +351,8 @@ fn the_servers_preference_chooses_the_subprotocol() {
 
 #[test]
 fn the_answer_ends_with_the_programs_headers() {
-    let acceptance = Acceptance { accept: ACCEPT.to_owned(), subprotocol: Some("chat".to_owned()) };
+    let acceptance =
+        Acceptance { accept: ACCEPT.to_owned(), subprotocol: Some("chat".to_owned()), extensions: String::new(), compression: None };
     let answer = lines(&acceptance.response_headers(&headers(&["Server: ws101", "Set-Cookie: a"])));
     let accept = format!("Sec-WebSocket-Accept: {ACCEPT}");
     let expected = ["Upgrade: websocket", "Connection: Upgrade", &accept, "Sec-WebSocket-Protocol: chat", "Server: ws101", "Set-Cookie: a"];
@@ -381,6 +382,6 @@ fn client_and_server_agree_through_http_split_at_every_byte() {
         let (head, used) = reader.read_response(&response).unwrap().unwrap();
         assert_eq!(used, end, "bytes behind the head belong to the WebSocket");
         let agreement = handshake.judge(head.status, head.minor_version, &head.headers).unwrap();
-        assert_eq!(agreement, Agreement { subprotocol: Some("superchat".to_owned()), extensions: String::new() });
+        assert_eq!(agreement, Agreement { subprotocol: Some("superchat".to_owned()), ..Agreement::default() });
     }
 }
