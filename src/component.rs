@@ -139,9 +139,10 @@ impl ProtocolComponent {
 
     /// Ends the handshake as lists: of a client with the headers of the answer.
     pub fn end_list(&self, received: Option<Headers>) -> Result<()> {
+        let options = self.options();
         let Inside { component, shown, .. } = &mut *self.enter()?;
         match (self.role, received) {
-            (Role::Client, Some(received)) => component.end_client_list(received)?,
+            (Role::Client, Some(received)) => component.end_client_list(received, &options)?,
             (Role::Server, None) => component.end_server_list()?,
             (Role::Client, None) => return Err(Error::new(Status::InvalidParameter, "a client ends with the headers of the answer")),
             (Role::Server, Some(_)) => return Err(Error::new(Status::InvalidParameter, "a server receives no headers at the end")),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary;
-use super::numbers::WS_SEND_WHOLE;
+use super::numbers::{WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
 use super::numbers::ws_action_numbers::{
     self, WS_ACTION_CLOSED, WS_ACTION_HANDSHAKEN, WS_ACTION_INDICATE_RECEIVE_COMPLETE, WS_ACTION_INDICATE_SEND_COMPLETE, WS_ACTION_NONE,
     WS_ACTION_RECEIVE_FROM_NETWORK, WS_ACTION_SEND_TO_NETWORK, WS_ACTION_WAKE_AT,
@@ -219,7 +219,8 @@ pub unsafe extern "C" fn ws_protocol_send(
         check_send_flags(flags)?;
         let entry = find(protocol)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
-        let message = Outgoing { kind, ends_message, must_be_whole: flags & WS_SEND_WHOLE != 0, parts: &parts };
+        let (must_be_whole, may_compress) = (flags & WS_SEND_WHOLE != 0, flags & WS_SEND_UNCOMPRESSED == 0);
+        let message = Outgoing { kind, ends_message, must_be_whole, may_compress, parts: &parts };
         // SAFETY: whatever this component was lent came from here and from ws_protocol_receive.
         let mut memory = unsafe { ProgramMemory::new() };
         entry

@@ -151,14 +151,20 @@ impl End {
 
     /// Two ends after a handshake as lists of headers.
     pub fn pair(seed: u64) -> (End, End) {
+        End::pair_with(seed, |_, _| {})
+    }
+
+    /// The same with other options.
+    pub fn pair_with(seed: u64, change: impl FnOnce(&mut Options, &mut Options)) -> (End, End) {
         let (mut client, mut server) = (End::new(Role::Client, seed), End::new(Role::Server, !seed));
+        change(&mut client.options, &mut server.options);
         let asked = client.component.begin_client_list([7; 16], &client.options).unwrap();
         let mut request = Headers::new();
         request.push("Host", b"server.example").unwrap();
         request.extend(&asked);
         let answered = server.component.begin_server_list(request, &Headers::new(), &server.options).unwrap();
         server.component.end_server_list().unwrap();
-        client.component.end_client_list(answered).unwrap();
+        client.component.end_client_list(answered, &client.options).unwrap();
         (client, server)
     }
 
@@ -184,7 +190,7 @@ impl End {
         let lent: Vec<Lent> = parts.iter().map(|part| self.arena.lend(part.to_vec())).collect();
         self.last_context += 1;
         let context = self.last_context;
-        let message = Outgoing { kind, ends_message, must_be_whole, parts: &lent };
+        let message = Outgoing { kind, ends_message, must_be_whole, may_compress: true, parts: &lent };
         match self.with(|component, around| component.send(&message, context, around)) {
             Ok(()) => {
                 self.sends.insert(context, lent);
@@ -332,6 +338,11 @@ impl End {
     pub fn write(&mut self, most: usize) -> usize {
         let Some(held) = self.writing.take() else { return 0 };
         self.check(&held);
+        if self.component.is_over() {
+            // What it names may have been given back: the transport stops, and says so or not.
+            self.complete(held.id, 0).unwrap();
+            return 0;
+        }
         let bytes: Vec<u8> = held.places.iter().flat_map(|place| self.look(*place)).collect();
         assert!(!bytes.is_empty(), "a write of nothing");
         let count = bytes.len().min(most);
@@ -348,6 +359,10 @@ impl End {
         }
         let Some(held) = self.reading.take() else { return 0 };
         self.check(&held);
+        if self.component.is_over() {
+            self.complete(held.id, 0).unwrap();
+            return 0;
+        }
         let count = match held.places[0] {
             Place::Lent(room) => {
                 let room = self.arena.room(room);

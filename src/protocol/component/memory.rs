@@ -49,6 +49,11 @@ pub enum Place {
         /// How many.
         length: usize,
     },
+    /// In the component: bytes of a compressed message.
+    Inflated {
+        /// How many.
+        length: usize,
+    },
     /// In the component: the reason of the peer's close frame.
     Reason,
 }
@@ -59,7 +64,7 @@ impl Place {
         match self {
             Place::Nowhere | Place::Reason => 0,
             Place::Lent(lent) => lent.length,
-            Place::Staged { length, .. } | Place::Buffer { length, .. } => length,
+            Place::Staged { length, .. } | Place::Buffer { length, .. } | Place::Inflated { length } => length,
         }
     }
 }

@@ -17,6 +17,7 @@ mod sending;
 
 use std::time::Duration;
 
+use super::deflate::NoMemory;
 use super::keepalive::Keepalive;
 use super::{CloseFrame, CloseStatus, Item, Lifecycle, MAX_CONTROL_PAYLOAD, MaskingKey, MessageKind, Reply, Role, Violation};
 use crate::error::{Error, Phase, Result, Status};
@@ -29,7 +30,7 @@ pub use opening::PeerHead;
 use action::{Kind, UnderWay};
 use clocks::Clocks;
 use opening::Opening;
-use receiving::{Found, Receiving};
+use receiving::{Found, Receiving, Trouble};
 use sending::Sending;
 
 /// What a call on a component may use.
@@ -53,6 +54,8 @@ pub struct Outgoing<'a> {
     pub ends_message: bool,
     /// 4317 rather than become a part of an open message.
     pub must_be_whole: bool,
+    /// If compression was agreed on, a message that begins here may be compressed.
+    pub may_compress: bool,
     /// The payload. Lent until the send has ended.
     pub parts: &'a [Lent],
 }
@@ -355,12 +358,13 @@ impl Component {
                 self.is_blocked = true;
                 return;
             }
-            match self.receiving.digest(around.memory) {
+            match self.receiving.digest(around.memory, around.options.receive_buffer_size as usize) {
                 Ok(Found::NeedBytes) => return self.wants_bytes = true,
                 Ok(Found::Blocked) => return self.is_blocked = true,
                 Ok(Found::Piece) => {}
                 Ok(Found::Control(item)) => self.see_to(item, around.options),
-                Err(violation) => self.fail_with(violation),
+                Err(Trouble::Violation(violation)) => self.fail_with(violation),
+                Err(Trouble::NoMemory) => self.lose(NoMemory.into()),
             }
         }
     }
@@ -451,6 +455,7 @@ impl Component {
         match place {
             Place::Staged { start, length } => self.sending.staged(start, length),
             Place::Buffer { start, length } => self.receiving.buffered(start, length),
+            Place::Inflated { length } => self.receiving.inflated(length),
             Place::Reason => self.lifecycle.received().map_or(&[], |frame| frame.reason().as_bytes()),
             Place::Nowhere | Place::Lent(_) => &[],
         }

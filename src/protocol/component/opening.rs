@@ -9,6 +9,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::http::{HeadError, HeadReader, Headers, Limits, RequestHead, ResponseHead, reason_phrase, write_request, write_response};
 use crate::options::Options;
 use crate::protocol::Role;
+use crate::protocol::deflate::{self, Parameters, Preferences};
 use crate::protocol::handshake::{Acceptance, Agreement, ClientHandshake, Key, Offer, ServerPolicy, ServerRefusal, Verdict, judge_request};
 use crate::protocol::url::{Url, origin_form};
 
@@ -159,11 +160,11 @@ impl Component {
                 let message = format!("the server sent more than {MAX_INTERIM} interim responses");
                 return self.end_opening(Error::new(Status::InvalidServerResponse, message).in_phase(Phase::Http));
             }
-            return self.judge_response(head);
+            return self.judge_response(head, options);
         }
     }
 
-    fn judge_response(&mut self, head: ResponseHead) {
+    fn judge_response(&mut self, head: ResponseHead, options: &Options) {
         let Opening::Response(asked) = &self.opening else { return };
         let verdict = asked.handshake.judge(head.status, head.minor_version, &head.headers);
         self.head = Some(PeerHead {
@@ -175,7 +176,7 @@ impl Component {
         });
         match verdict {
             Ok(agreement) => {
-                self.agree(agreement);
+                self.agree(agreement, options);
                 self.outcome = Some(Ok(()));
                 self.opening = Opening::Open;
             }
@@ -196,7 +197,7 @@ impl Component {
     }
 
     fn judge_request(&mut self, head: RequestHead, options: &Options) {
-        let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins };
+        let policy = policy(options);
         let verdict = judge_request(&head.method, &head.target, head.minor_version, &head.headers, &policy);
         self.agreed.url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
         self.head = Some(PeerHead {
@@ -211,7 +212,9 @@ impl Component {
             Verdict::NotWebSocket => None,
             Verdict::Refuse(refusal) => return self.refuse(refusal),
         };
-        self.agreed.subprotocol = acceptance.as_ref().and_then(|acceptance| acceptance.subprotocol.clone());
+        if let Some(acceptance) = &acceptance {
+            self.accepted(acceptance, options);
+        }
         self.opening = Opening::Judged(acceptance);
         self.outcome = Some(Ok(()));
     }
@@ -245,19 +248,20 @@ impl Component {
     /// The headers with which a client asks, beside its own `Host` and whatever else it sends.
     pub fn begin_client_list(&mut self, nonce: [u8; 16], options: &Options) -> Result<Headers> {
         self.check_fresh(Role::Client)?;
-        let handshake = ClientHandshake::without_http(Key::from_nonce(nonce), &options.subprotocols, None)?;
+        let compression = Preferences::of(&options.compression, Role::Client).map(deflate::offer);
+        let handshake = ClientHandshake::without_http(Key::from_nonce(nonce), &options.subprotocols, compression.as_deref())?;
         let headers = handshake.request_headers().clone();
         self.opening = Opening::ClientListed(Box::new(handshake));
         Ok(headers)
     }
 
     /// The answer to a client's headers, which came with 101: 12152 if it breaks the rules.
-    pub fn end_client_list(&mut self, received: Headers) -> Result<()> {
+    pub fn end_client_list(&mut self, received: Headers, options: &Options) -> Result<()> {
         let Opening::ClientListed(handshake) = &self.opening else {
             return Err(not_now("the handshake was not begun with a list of headers, or is done"));
         };
         let agreement = handshake.judge(101, 1, &received)?;
-        self.agree(agreement);
+        self.agree(agreement, options);
         let headers = Arc::new(received);
         self.head = Some(PeerHead { status: 101, method: String::new(), target: String::new(), headers, is_websocket: true });
         self.opening = Opening::Open;
@@ -268,7 +272,7 @@ impl Component {
     /// ask for a WebSocket.
     pub fn begin_server_list(&mut self, received: Headers, extra: &Headers, options: &Options) -> Result<Headers> {
         self.check_fresh(Role::Server)?;
-        let policy = ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins };
+        let policy = policy(options);
         // Method, target and version are the program's HTTP to judge.
         let acceptance = match judge_request("GET", "/", 1, &received, &policy) {
             Verdict::Upgrade(acceptance) => acceptance,
@@ -276,7 +280,7 @@ impl Component {
             Verdict::Refuse(refusal) => return Err(refused(&refusal)),
         };
         let headers = acceptance.response_headers(extra);
-        self.agreed.subprotocol = acceptance.subprotocol;
+        self.accepted(&acceptance, options);
         let received = Arc::new(received);
         self.head = Some(PeerHead { status: 0, method: String::new(), target: String::new(), headers: received, is_websocket: true });
         self.opening = Opening::ServerListed;
@@ -307,9 +311,24 @@ impl Component {
         Ok(self.peer_head()?.status)
     }
 
-    fn agree(&mut self, agreement: Agreement) {
+    fn agree(&mut self, agreement: Agreement, options: &Options) {
         self.agreed.subprotocol = agreement.subprotocol;
         self.agreed.extensions = agreement.extensions;
+        self.allow_compression(agreement.compression, options);
+    }
+
+    fn accepted(&mut self, acceptance: &Acceptance, options: &Options) {
+        self.agreed.subprotocol = acceptance.subprotocol.clone();
+        self.agreed.extensions = acceptance.extensions.clone();
+        self.allow_compression(acceptance.compression, options);
+    }
+
+    fn allow_compression(&mut self, parameters: Option<Parameters>, options: &Options) {
+        if let Some(parameters) = parameters {
+            let agreed = deflate::Agreed::new(parameters, self.role, &options.compression);
+            self.sending.allow_compression(agreed);
+            self.receiving.allow_compression(agreed);
+        }
     }
 
     fn check_fresh(&self, role: Role) -> Result<()> {
@@ -329,6 +348,11 @@ impl Component {
         }
         Err(not_now(if self.role == Role::Client { "a client answers nothing" } else { "there is no request to answer" }))
     }
+}
+
+fn policy(options: &Options) -> ServerPolicy<'_> {
+    let compression = Preferences::of(&options.compression, Role::Server);
+    ServerPolicy { subprotocols: &options.subprotocols, origins: &options.origins, compression }
 }
 
 fn limits(options: &Options) -> Limits {

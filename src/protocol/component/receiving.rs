@@ -7,7 +7,9 @@ use super::Delivery;
 use super::memory::{Lent, Memory, Place};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
-use crate::protocol::{Decoder, FrameHeader, Item, Limits, Piece, Role, Violation};
+use crate::protocol::deflate::coder::Inflater;
+use crate::protocol::deflate::{Agreed, Inflation, NoMemory};
+use crate::protocol::{Decoder, FrameHeader, Item, Limits, MessageKind, Piece, Role, Violation};
 
 /// From this much on the rest of a frame is read straight into the program's memory: below it one read would bring too little.
 const DIRECT: usize = 4 << 10;
@@ -19,6 +21,9 @@ const HEAD_GROWTH: usize = 4 << 10;
 pub(super) struct Receiving {
     decoder: Decoder,
     sender: Role,
+    limits: Limits,
+    /// Where compressed messages are inflated, if that was agreed on.
+    inflating: Option<Box<Inflating>>,
     /// What was received and not used is `start..end`; what is behind it is room.
     buffer: Vec<u8>,
     start: usize,
@@ -27,6 +32,40 @@ pub(super) struct Receiving {
     /// Where the read that is under way puts its bytes.
     reads_into: Place,
     bytes: u64,
+}
+
+/// Compressed payload on its way to the program. It lies in the buffer, unmasked, just before what is not used.
+#[derive(Debug)]
+struct Inflating {
+    inflation: Inflation,
+    /// How much of it there is.
+    length: usize,
+    kind: MessageKind,
+    /// It ends its message.
+    ends: bool,
+    /// Something may still come of it, or of what is left inside.
+    has_more: bool,
+    /// Room for views.
+    view: Vec<u8>,
+}
+
+/// Why nothing was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    Violation(Violation),
+    NoMemory,
+}
+
+impl From<Violation> for Trouble {
+    fn from(violation: Violation) -> Trouble {
+        Trouble::Violation(violation)
+    }
+}
+
+impl From<NoMemory> for Trouble {
+    fn from(_: NoMemory) -> Trouble {
+        Trouble::NoMemory
+    }
 }
 
 /// The program's receive.
@@ -47,6 +86,14 @@ struct Request {
     /// `None` = a view is fine.
     room: Option<Lent>,
     context: usize,
+}
+
+/// What data comes to.
+enum Next {
+    Piece(Delivery),
+    NeedBytes,
+    /// It is compressed, and is going to be inflated.
+    Compressed,
 }
 
 /// What was found among the bytes that came.
@@ -71,6 +118,8 @@ impl Receiving {
         Receiving {
             decoder: Decoder::new(sender, Limits::default()),
             sender,
+            limits: Limits::default(),
+            inflating: None,
             buffer: Vec::new(),
             start: 0,
             end: 0,
@@ -81,7 +130,21 @@ impl Receiving {
     }
 
     pub fn set_limits(&mut self, options: &Options) {
-        self.decoder.set_limits(Limits { max_message: options.max_message.unwrap_or(u64::MAX), max_fragments: options.max_fragments });
+        self.limits = Limits { max_message: options.max_message.unwrap_or(u64::MAX), max_fragments: options.max_fragments };
+        self.decoder.set_limits(self.limits);
+    }
+
+    /// Messages may be compressed from here on.
+    pub fn allow_compression(&mut self, agreed: Agreed) {
+        self.decoder.allow_compression();
+        self.inflating = Some(Box::new(Inflating {
+            inflation: agreed.inflation(),
+            length: 0,
+            kind: MessageKind::Binary,
+            ends: false,
+            has_more: false,
+            view: Vec::new(),
+        }));
     }
 
     /// Frames, messages and bytes that came so far.
@@ -164,8 +227,8 @@ impl Receiving {
     /// Whether the program looks at the buffer, or is going to: it must stay as it is.
     pub fn is_viewed(&self) -> bool {
         match &self.wish {
-            Wish::Ended(_, Ok(delivery)) => matches!(delivery.place, Place::Buffer { .. }),
-            Wish::Told(place) => matches!(place, Place::Buffer { .. }),
+            Wish::Ended(_, Ok(delivery)) => matches!(delivery.place, Place::Buffer { .. } | Place::Inflated { .. }),
+            Wish::Told(place) => matches!(place, Place::Buffer { .. } | Place::Inflated { .. }),
             _ => false,
         }
     }
@@ -173,33 +236,116 @@ impl Receiving {
     // ---- from the bytes that came to pieces ---------------------------------------------------------------------------------------------
 
     /// Uses what came until there is something to tell. Data is used only for the receive that waits.
-    pub fn digest(&mut self, memory: &mut dyn Memory) -> Result<Found, Violation> {
-        let input = &self.buffer[self.start..self.end];
-        if input.is_empty() {
-            return Ok(Found::NeedBytes);
-        }
-        let (used, item) = self.decoder.feed_controls(input)?;
-        self.start += used;
-        match (item, &self.wish) {
-            (Some(Item::NeedBytes), _) => Ok(Found::NeedBytes),
-            (Some(item), _) => Ok(Found::Control(item)),
-            (None, Wish::Waiting(request)) => {
-                let room = request.room;
-                let delivery = match room {
-                    Some(room) => self.copy_piece(room, memory)?,
-                    None => self.view_piece()?,
-                };
-                match delivery {
-                    Some(delivery) => {
-                        self.end_wish(Ok(delivery));
-                        Ok(Found::Piece)
-                    }
-                    None => Ok(Found::NeedBytes),
+    pub fn digest(&mut self, memory: &mut dyn Memory, size: usize) -> Result<Found, Trouble> {
+        loop {
+            let room = if let Wish::Waiting(request) = &self.wish { Some(request.room) } else { None };
+            if self.inflating.as_ref().is_some_and(|inflating| inflating.has_more) {
+                let Some(room) = room else { return Ok(Found::Blocked) };
+                if let Some(delivery) = self.inflate(room, memory, size)? {
+                    self.end_wish(Ok(delivery));
+                    return Ok(Found::Piece);
                 }
             }
-            (None, _) => Ok(Found::Blocked),
+            let input = &self.buffer[self.start..self.end];
+            if input.is_empty() {
+                return Ok(Found::NeedBytes);
+            }
+            let (used, item) = self.decoder.feed_controls(input)?;
+            self.start += used;
+            match (item, room) {
+                (Some(Item::NeedBytes), _) => return Ok(Found::NeedBytes),
+                (Some(item), _) => return Ok(Found::Control(item)),
+                (None, None) => return Ok(Found::Blocked),
+                (None, Some(room)) => match self.next_piece(room, memory)? {
+                    Next::Piece(delivery) => {
+                        self.end_wish(Ok(delivery));
+                        return Ok(Found::Piece);
+                    }
+                    Next::NeedBytes => return Ok(Found::NeedBytes),
+                    Next::Compressed => {}
+                },
+            }
         }
     }
+
+    /// What the data that comes next is.
+    fn next_piece(&mut self, room: Option<Lent>, memory: &mut dyn Memory) -> Result<Next, Violation> {
+        let Some(header) = self.next_header() else { return Ok(Next::NeedBytes) };
+        if self.inflating.is_some() {
+            // Only a header tells whether a message is compressed.
+            let empty = if header > 0 { self.feed_header(header)? } else { None };
+            if self.decoder.is_compressed() {
+                return self.take_compressed(empty.and_then(|delivery| delivery.piece));
+            }
+            if let Some(delivery) = empty {
+                return Ok(Next::Piece(delivery));
+            }
+            if self.start == self.end {
+                return Ok(Next::NeedBytes);
+            }
+        }
+        let delivery = match room {
+            Some(room) => self.copy_piece(room, memory)?,
+            None => self.view_piece()?,
+        };
+        Ok(delivery.map_or(Next::NeedBytes, Next::Piece))
+    }
+
+    // ---- compressed messages ------------------------------------------------------------------------------------------------------------
+
+    /// Compressed payload that is here; of an empty frame its header has told all.
+    fn take_compressed(&mut self, empty: Option<Piece>) -> Result<Next, Violation> {
+        let start = self.start;
+        let piece = match empty {
+            Some(piece) => piece,
+            None => {
+                let length = usize::try_from(self.decoder.direct_room()).unwrap_or(usize::MAX).min(self.end - start);
+                if length == 0 {
+                    return Ok(Next::NeedBytes);
+                }
+                self.start += length;
+                self.decoder.accept_direct(&mut self.buffer[start..start + length])?
+            }
+        };
+        if let Some(inflating) = &mut self.inflating {
+            (inflating.length, inflating.kind) = (piece.length, piece.kind);
+            (inflating.ends, inflating.has_more) = (piece.ends_message, true);
+        }
+        Ok(Next::Compressed)
+    }
+
+    /// The next piece of the compressed payload that is here; `None` if nothing comes of it without more.
+    fn inflate(&mut self, room: Option<Lent>, memory: &mut dyn Memory, size: usize) -> Result<Option<Delivery>, Trouble> {
+        let Some(inflating) = &mut self.inflating else { return Ok(None) };
+        let Inflating { inflation, length, kind, ends, has_more, view } = &mut **inflating;
+        if !inflation.is_inside_message() {
+            inflation.begin(*kind, self.limits.max_message, || Inflater::new().map(Box::new))?;
+        }
+        inflation.set_limit(self.limits.max_message);
+        let target = match room {
+            Some(room) => memory.room(room),
+            None => {
+                if view.len() < size {
+                    view.try_reserve_exact(size - view.len()).map_err(|_| NoMemory)?;
+                    view.resize(size, 0);
+                }
+                &mut view[..]
+            }
+        };
+        let input = &self.buffer[self.start - *length..self.start];
+        let (used, piece) = inflation.inflate(input, *ends, target)?;
+        *length -= used;
+        *has_more = piece.is_some_and(|piece| !piece.ends_message);
+        Ok(piece.map(|piece| {
+            let place = match room {
+                Some(room) => Place::Lent(room.part(0, piece.length)),
+                None => Place::Inflated { length: piece.length },
+            };
+            Delivery { piece: Some(piece), place }
+        }))
+    }
+
+    // ---- plain ones ---------------------------------------------------------------------------------------------------------------------
 
     /// A piece in the program's memory; `None` while its header is not all there.
     fn copy_piece(&mut self, room: Lent, memory: &mut dyn Memory) -> Result<Option<Delivery>, Violation> {
@@ -238,7 +384,7 @@ impl Receiving {
         if self.decoder.direct_room() > 0 {
             return Some(0);
         }
-        match FrameHeader::decode(self.unused(), self.sender) {
+        match FrameHeader::decode_extended(self.unused(), self.sender, self.inflating.is_some()) {
             Ok(None) => None,
             Ok(Some((_, length))) => Some(length),
             // The decoder says what is wrong with it.
@@ -265,7 +411,7 @@ impl Receiving {
         debug_assert!(!self.is_viewed());
         if let Wish::Waiting(Request { room: Some(room), .. }) = self.wish {
             let length = usize::try_from(self.decoder.direct_room()).unwrap_or(usize::MAX).min(room.length);
-            if self.start == self.end && length >= DIRECT {
+            if self.start == self.end && length >= DIRECT && !self.decoder.is_compressed() {
                 self.reads_into = Place::Lent(room.part(0, length));
                 return Ok(self.reads_into);
             }
@@ -314,6 +460,11 @@ impl Receiving {
     /// Nothing that came, or will come, is of use.
     pub fn discard(&mut self) {
         self.start = self.end;
+    }
+
+    /// The bytes of a view that were compressed.
+    pub fn inflated(&self, length: usize) -> &[u8] {
+        self.inflating.as_ref().and_then(|inflating| inflating.view.get(..length)).unwrap_or_default()
     }
 
     /// The bytes at a place of this side.

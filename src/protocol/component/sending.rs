@@ -1,6 +1,6 @@
 //! The sending side of a component: sends that wait, and the bytes that are offered to the network.
 //!
-//! In scope: the order of frames, masking, and which send is done when so many bytes were written. What a server sends goes out of the program's
+//! In scope: the order of frames, compression, masking, and which send is done when so many bytes were written. What a server sends goes out of the program's
 //! memory, as with the sockets; small payloads, headers, control frames and all that a client masks are **staged** in the component, several
 //! frames together. Out of scope: whether something may be sent (see [`Lifecycle`](crate::protocol::Lifecycle)).
 
@@ -10,6 +10,7 @@ use super::memory::{Lent, Place};
 use super::{Outgoing, Surroundings};
 use crate::bytes::mask;
 use crate::error::{Error, Result, Status};
+use crate::protocol::deflate::{Agreed, Class, Deflation};
 use crate::protocol::{CloseFrame, Controls, Encoder, HeaderBytes, MaskingKey, MessageKind, Opcode, Role, SendError};
 
 /// Payload of a server up to here is copied behind its header, so that many small messages leave in one write.
@@ -22,6 +23,8 @@ const KEPT: usize = 4 << 10;
 pub(super) struct Sending {
     role: Role,
     encoder: Encoder,
+    /// How messages are compressed, if that was agreed on.
+    compression: Option<Box<(Agreed, Deflation)>>,
     controls: Controls,
     /// Goes after all that waits.
     close: Option<CloseFrame>,
@@ -56,6 +59,8 @@ struct Message {
     first: Lent,
     /// Most have none.
     more: Vec<Lent>,
+    /// What goes instead of the program's bytes, which are compressed here.
+    deflated: Option<Vec<u8>>,
     context: usize,
     /// Bytes of payload that are staged or were written, of all parts.
     used: usize,
@@ -93,6 +98,7 @@ impl Sending {
         Sending {
             role,
             encoder: Encoder::default(),
+            compression: None,
             controls: Controls::default(),
             close: None,
             queue: VecDeque::new(),
@@ -108,6 +114,11 @@ impl Sending {
         }
     }
 
+    /// Messages may be compressed from here on.
+    pub fn allow_compression(&mut self, agreed: Agreed) {
+        self.compression = Some(Box::new((agreed, agreed.deflation())));
+    }
+
     /// Queues one frame. Everything about it is decided here, so that a refusal leaves no trace.
     pub fn put(&mut self, message: &Outgoing<'_>, context: usize, around: &mut Surroundings<'_>) -> Result<()> {
         if message.must_be_whole && self.encoder.is_inside_message() {
@@ -116,7 +127,7 @@ impl Sending {
         let mut encoder = self.encoder;
         let length: usize = message.parts.iter().map(|part| part.length).sum();
         let key = (self.role == Role::Client).then(&mut *around.keys);
-        let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
+        let mut header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
         if message.kind == MessageKind::Text && around.options.check_sent_text {
             for part in message.parts {
                 encoder.check_text(around.memory.bytes(*part), false)?;
@@ -128,10 +139,37 @@ impl Sending {
         more.try_reserve_exact(rest.len()).map_err(|_| no_memory(rest.len()))?;
         more.extend_from_slice(rest);
         self.queue.try_reserve(1).map_err(|_| no_memory(1))?;
+        // Last of all, because the compressor does not forget what it has seen.
+        let deflated = self.deflate(message, length, around)?;
+        if let Some(deflated) = &deflated {
+            header = encoder.compress(header, deflated.len() as u64);
+        }
+        let left = deflated.as_ref().map_or(length, Vec::len);
         let (key, ends_message) = (key.unwrap_or_default(), message.ends_message);
-        self.queue.push_back(Message { header, key, first, more, context, used: 0, left: length, ends_message });
+        self.queue.push_back(Message { header, key, first, more, deflated, context, used: 0, left, ends_message });
         self.encoder = encoder;
         Ok(())
+    }
+
+    /// The payload of a frame that is going to be sent, compressed, if it is to be.
+    fn deflate(&mut self, message: &Outgoing<'_>, length: usize, around: &Surroundings<'_>) -> Result<Option<Vec<u8>>> {
+        let Some((agreed, deflation)) = self.compression.as_deref_mut() else { return Ok(None) };
+        let is_wanted = match self.encoder.is_inside_message() {
+            true => self.encoder.is_inside_compressed_message(),
+            false => message.may_compress && agreed.is_worth_it(length, message.ends_message),
+        };
+        if !is_wanted {
+            return Ok(None);
+        }
+        let parts: Vec<&[u8]> = message.parts.iter().map(|part| around.memory.bytes(*part)).collect();
+        let mut out = Vec::new();
+        let deflated = deflation.deflate(&parts, message.ends_message, &mut out, Class::make);
+        if deflated.is_err() {
+            deflation.roll_back();
+        }
+        deflated?;
+        deflation.commit();
+        Ok(Some(out))
     }
 
     /// Bytes of the handshake. They go before every frame, because there are none yet.
@@ -174,7 +212,7 @@ impl Sending {
         }
         let staged = self.staged.len() - self.written;
         let direct = match &self.current {
-            Some(message) if self.role == Role::Server => message.rest().map(|lent| lent.map_or(Place::Nowhere, Place::Lent)),
+            Some(message) if self.role == Role::Server && message.deflated.is_none() => message.rest().map(|lent| lent.map_or(Place::Nowhere, Place::Lent)),
             _ => [Place::Nowhere; 2],
         };
         let parts = if staged > 0 { [Place::Staged { start: self.written, length: staged }, direct[0]] } else { direct };
@@ -288,16 +326,19 @@ impl Sending {
     /// Payload of the frame under way: a client's masked, a server's if it is small. False if the rest goes out of the program's memory.
     fn stage_payload(&mut self, around: &mut Surroundings<'_>, most: usize) -> Result<bool> {
         let Some(message) = &mut self.current else { return Ok(true) };
-        if self.role == Role::Server && message.left > SMALL {
+        if self.role == Role::Server && message.deflated.is_none() && message.left > SMALL {
             return Ok(false);
         }
         let room = message.left.min(most.max(SMALL));
         self.staged.try_reserve(room).map_err(|_| no_memory(room))?;
         let end = self.staged.len() + room;
         while self.staged.len() < end {
-            let [Some(rest), _] = message.rest() else { break };
-            let source = around.memory.bytes(rest.part(0, rest.length.min(end - self.staged.len())));
             let start = self.staged.len();
+            let source = match (&message.deflated, message.rest()) {
+                (Some(deflated), _) => deflated.get(message.used..message.used + (end - start)).unwrap_or_default(),
+                (None, [Some(rest), _]) => around.memory.bytes(rest.part(0, rest.length.min(end - start))),
+                (None, _) => break,
+            };
             self.staged.extend_from_slice(source);
             mask::apply(&mut self.staged[start..], message.key, message.used);
             let count = source.len();
