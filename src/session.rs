@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connection::DeflatePool;
+use crate::driver::event_loop::Loops;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
 
@@ -12,13 +13,24 @@ pub struct Session {
     options: Mutex<SharedOptions>,
     deflate_pool: Arc<DeflatePool>,
     no_threads: bool,
+    /// If it is asynchronous: what drives it.
+    loops: Option<Arc<Loops>>,
 }
 
 impl Session {
     /// Opens a session. No I/O.
     pub fn open(user_agent: Option<&str>, no_threads: bool) -> Arc<Session> {
+        Session::new(user_agent, no_threads, None)
+    }
+
+    /// Opens an asynchronous session, which is driven by these loops.
+    pub fn open_async(user_agent: Option<&str>, no_threads: bool, loops: Loops) -> Arc<Session> {
+        Session::new(user_agent, no_threads, Some(Arc::new(loops)))
+    }
+
+    fn new(user_agent: Option<&str>, no_threads: bool, loops: Option<Arc<Loops>>) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), deflate_pool: Arc::default(), no_threads })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), deflate_pool: Arc::default(), no_threads, loops })
     }
 
     /// The options as they are now: what a child inherits.
@@ -38,6 +50,11 @@ impl Session {
     /// Where its connections keep idle states for compression.
     pub fn deflate_pool(&self) -> Arc<DeflatePool> {
         Arc::clone(&self.deflate_pool)
+    }
+
+    /// What drives it, if it is asynchronous.
+    pub fn loops(&self) -> Option<Arc<Loops>> {
+        self.loops.clone()
     }
 
     /// Whether the library may start threads for this session (name lookup, the caretaker).

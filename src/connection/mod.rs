@@ -3,7 +3,8 @@
 //! In scope: the receive half, the writer turn with its outbox, and the closing handshake, each as steps that say what they did or that they
 //! are blocked. Out of scope: who waits for how long (`driver`), and the upgrade (`client`, `server`).
 //!
-//! **Lock order**: `receive`, then `options`; `outbox` is taken alone. None is held while somebody receives, sends or waits.
+//! **Lock order**: `receive`, then `options`; `deflating`, then `outbox`, which is otherwise taken alone. None is held while somebody receives or
+//! waits, and none but `deflating` while somebody sends.
 
 mod alive;
 mod buffers;
@@ -13,6 +14,7 @@ mod deflate_pool;
 mod message;
 pub mod opening;
 mod outbox;
+mod queue;
 mod receive;
 mod send;
 mod signals;
@@ -22,12 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
+pub use buffers::CallerBuffer;
 pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
 pub use deflate_pool::DeflatePool;
-pub use message::MessageStep;
-pub use receive::{Ahead, ReceiveHalf, Received, Step};
-pub use send::{AtOnce, Beginning, Deflated, Frame, Outgoing, Progress, Turn};
+pub use message::{MessageStep, OwnMessage};
+pub use receive::{Ahead, Heard, NextWhole, ReceiveHalf, Received, Step};
+pub use send::{Accepted, AtOnce, Beginning, Deflated, Frame, Manner, Outgoing, Prepared, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
@@ -38,7 +41,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
-use send::{AT_ONCE, Deflating};
+use send::{AT_ONCE, DeflateSlot};
 
 /// What a connection needs and does not have of its own: randomness and the time, from whoever drives it.
 #[derive(Debug)]
@@ -84,6 +87,8 @@ pub struct Connection {
     receive: Mutex<ReceiveSlot>,
     receive_free: Condvar,
     outbox: Mutex<Outbox>,
+    /// How messages are compressed, if that was agreed on.
+    deflating: Option<DeflateSlot>,
     turn_free: Condvar,
     signals: Signals,
     bells: Bells,
@@ -114,11 +119,11 @@ pub struct Statistics {
 struct HotOptions {
     receive_timeout_ms: AtomicU32,
     send_timeout_ms: AtomicU32,
+    /// In bytes; `u32::MAX` = more than that, see the options.
+    send_queue_limit: AtomicU32,
     checks_sent_text: AtomicBool,
     manual_close: AtomicBool,
-    /// Messages may be compressed; never changes, as the next.
-    deflates: bool,
-    /// The largest message that is sent from the stack, as it is.
+    /// The largest message that is sent from the stack, as it is; never changes.
     most_at_once: u8,
 }
 
@@ -127,13 +132,12 @@ impl Connection {
     pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, sources: &'static Sources) -> Result<Connection> {
         let Upgraded { stream, agreed, early } = upgraded;
         let mut half = ReceiveHalf::new(role, &options, early)?;
-        let mut outbox = Outbox::new((sources.now)());
         let mut hot = HotOptions::new(&options);
-        if let Some((compression, pool)) = &agreed.compression {
+        let deflating = agreed.compression.as_ref().map(|(compression, pool)| {
             half.allow_compression(compression.inflation(), Arc::clone(pool), &options);
-            outbox.deflating = Some(Box::new(Deflating::new(*compression, Arc::clone(pool))));
             hot.allow_compression(compression.threshold);
-        }
+            DeflateSlot::new(*compression, Arc::clone(pool))
+        });
         Ok(Connection {
             stream,
             role,
@@ -142,7 +146,8 @@ impl Connection {
             options: Mutex::new(options),
             receive: Mutex::new(ReceiveSlot::new(half)),
             receive_free: Condvar::new(),
-            outbox: Mutex::new(outbox),
+            outbox: Mutex::new(Outbox::new((sources.now)())),
+            deflating,
             turn_free: Condvar::new(),
             signals: Signals::default(),
             bells: Bells::default(),
@@ -331,9 +336,9 @@ impl HotOptions {
         let hot = HotOptions {
             receive_timeout_ms: AtomicU32::new(0),
             send_timeout_ms: AtomicU32::new(0),
+            send_queue_limit: AtomicU32::new(0),
             checks_sent_text: AtomicBool::new(true),
             manual_close: AtomicBool::new(false),
-            deflates: false,
             most_at_once: AT_ONCE as u8,
         };
         hot.store(options);
@@ -342,7 +347,6 @@ impl HotOptions {
 
     /// Messages from this size on take the way on which they are compressed.
     fn allow_compression(&mut self, threshold: u32) {
-        self.deflates = true;
         self.most_at_once = self.most_at_once.min(u8::try_from(threshold.saturating_sub(1)).unwrap_or(u8::MAX));
     }
 
@@ -358,6 +362,7 @@ impl HotOptions {
         // Relaxed: each is independent, and a call that began earlier may use the old value.
         self.receive_timeout_ms.store(milliseconds(options.receive_timeout), Ordering::Relaxed);
         self.send_timeout_ms.store(milliseconds(options.send_timeout), Ordering::Relaxed);
+        self.send_queue_limit.store(u32::try_from(options.send_queue_limit).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.checks_sent_text.store(options.check_sent_text, Ordering::Relaxed);
         self.manual_close.store(options.manual_close, Ordering::Relaxed);
     }
@@ -383,7 +388,7 @@ impl Connection {
             (slot.counted(), slot.memory())
         };
         let outbox = self.outbox();
-        let deflating = outbox.deflating.as_ref().map_or(0, |deflating| deflating.memory());
+        let deflating = self.deflating.as_ref().map_or(0, |slot| slot.memory());
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;
         let memory = size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>() + inflating + deflating;

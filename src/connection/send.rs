@@ -5,11 +5,13 @@
 
 mod at_once;
 mod deflated;
+mod queued;
 
 use std::io;
 
 use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::{Outbox, Work};
+use super::queue::Segment;
 use super::{Connection, Counted};
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
@@ -18,8 +20,10 @@ use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
 pub(super) use at_once::AT_ONCE;
 pub use at_once::AtOnce;
+pub(super) use deflated::DeflateSlot;
 pub use deflated::Deflated;
-pub(super) use deflated::Deflating;
+use deflated::Deflating;
+pub use queued::{Accepted, Manner, Prepared};
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Turn<'c> {
     encoder: Encoder,
     /// Here from the first frame on that is compressed in this turn.
     deflating: Option<Box<Deflating>>,
+    /// A data frame was written with this turn: `encoder` becomes the connection's.
+    has_sent: bool,
     is_held: bool,
 }
 
@@ -52,7 +58,7 @@ pub enum Progress {
 impl<'c> Turn<'c> {
     /// Takes the turn out of a locked outbox, if it is free.
     pub(super) fn take(connection: &'c Connection, outbox: &mut MutexGuard<'_, Outbox>) -> Option<Turn<'c>> {
-        outbox.take_turn().map(|encoder| Turn { connection, encoder, deflating: None, is_held: true })
+        outbox.take_turn().map(|encoder| Turn { connection, encoder, deflating: None, has_sent: false, is_held: true })
     }
 
     /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
@@ -79,12 +85,7 @@ impl<'c> Turn<'c> {
     pub fn step(&mut self, frame: &mut Frame<'_>, patience: Patience) -> Result<Progress> {
         while frame.left > 0 {
             match frame.write(&self.connection.stream, patience) {
-                Ok(()) => {
-                    self.encoder = frame.encoder;
-                    if let Some(deflating) = &mut self.deflating {
-                        deflating.commit();
-                    }
-                }
+                Ok(()) => (self.encoder, self.has_sent) = (frame.encoder, true),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                     io::ErrorKind::Interrupted => return Ok(Progress::Interrupted),
@@ -106,7 +107,7 @@ impl<'c> Turn<'c> {
         match frame.into_rest(queue_limit) {
             Some(rest) => {
                 let mut outbox = self.connection.outbox();
-                outbox.put_tail(rest);
+                outbox.put_tail(rest.into());
                 outbox.counted.add(Counted::frame(length, ends_message));
                 drop(outbox);
                 self.settle();
@@ -131,6 +132,7 @@ impl<'c> Turn<'c> {
     /// A data frame has left: the turn goes back, unless others have left something meanwhile.
     #[inline(always)]
     pub fn end(mut self, wire_length: usize, ends_message: bool) {
+        self.put_state_back();
         let mut outbox = self.connection.outbox();
         outbox.counted.add(Counted::frame(wire_length, ends_message));
         if outbox.has_work() || outbox.ends_when_empty {
@@ -147,6 +149,7 @@ impl<'c> Turn<'c> {
     }
 
     fn settle_now(&mut self) -> Progress {
+        self.put_state_back();
         let (role, key) = (self.connection.role, self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
@@ -176,12 +179,25 @@ impl<'c> Turn<'c> {
                 self.abandon_outbox(&error);
                 return Progress::Done;
             }
-            if sent < work.as_slice().len() {
-                let mut outbox = self.connection.outbox();
-                outbox.put_tail(work.as_slice()[sent..].to_vec());
-                self.put_back(&mut outbox);
-                return Progress::Blocked;
+            let is_whole = sent == work.as_slice().len();
+            match work {
+                Work::Tail(segment) if is_whole => self.tell(segment),
+                Work::Control(_) if is_whole => {}
+                rest => {
+                    let mut outbox = self.connection.outbox();
+                    outbox.put_tail(rest.into_rest(sent));
+                    self.put_back(&mut outbox);
+                    return Progress::Blocked;
+                }
             }
+        }
+    }
+
+    /// All of it has left.
+    fn tell(&self, segment: Segment) {
+        let told = segment.end();
+        if !told.is_empty() {
+            self.connection.outbox().told().extend(told);
         }
     }
 
@@ -193,11 +209,7 @@ impl<'c> Turn<'c> {
     }
 
     fn put_back(&mut self, outbox: &mut Outbox) {
-        outbox.put_turn(self.encoder);
-        if let Some(mut deflating) = self.deflating.take() {
-            deflating.settle();
-            outbox.deflating = Some(deflating);
-        }
+        outbox.put_turn(self.has_sent.then_some(self.encoder));
         self.is_held = false;
         if outbox.waiting > 0 {
             self.connection.turn_free.notify_all();

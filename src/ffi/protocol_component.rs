@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary;
-use super::numbers::{WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
 use super::numbers::ws_action_numbers::{
     self, WS_ACTION_CLOSED, WS_ACTION_HANDSHAKEN, WS_ACTION_INDICATE_RECEIVE_COMPLETE, WS_ACTION_INDICATE_SEND_COMPLETE, WS_ACTION_NONE,
     WS_ACTION_RECEIVE_FROM_NETWORK, WS_ACTION_SEND_TO_NETWORK, WS_ACTION_WAKE_AT,
 };
 use super::numbers::ws_buffer_type_numbers::WS_CLOSE_FRAME;
+use super::numbers::{WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
 use super::pointer::lent::{self, ProgramMemory, ShownHeaders};
 use super::pointer::{self, Out, OutStruct};
 use super::types::{ws_action, ws_buffer_type, ws_bytes, ws_handle, ws_header, ws_status};

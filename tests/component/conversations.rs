@@ -1,6 +1,8 @@
 //! What is said on one side is heard on the other, however the network cuts it.
 
 use ws101::error::Status;
+#[cfg(feature = "deflate")]
+use ws101::options::Takeover;
 use ws101::protocol::component::Control;
 use ws101::protocol::{CloseFrame, CloseStatus, MessageKind};
 
@@ -156,4 +158,91 @@ fn an_empty_message_ends_also_where_the_staging_memory_does() {
         }
         assert_eq!((client.ended.len(), client.wire.len()), (2, length as usize + 8 + 6));
     }
+}
+
+#[cfg(feature = "deflate")]
+/// What a side is willing to do about compression; from windows that are kept, to states that forget.
+fn compressed(seed: u64) -> (End, End) {
+    End::pair_with(seed, |client, server| {
+        for options in [client, server] {
+            options.compression.enabled = true;
+            options.compression.threshold = Some(1);
+            if seed % 2 == 0 {
+                (options.compression.client_takeover, options.compression.server_takeover) = (Takeover::On, Takeover::On);
+            }
+        }
+    })
+}
+
+#[test]
+#[cfg(feature = "deflate")]
+fn compressed_messages_go_both_ways_in_parts_of_every_size() {
+    for (seed, part, room) in
+        [(1, 1, 0), (2, 1, 1), (3, 2, 3), (4, 7, 0), (5, 100, 5000), (6, 5000, 125), (7, 1 << 20, 0), (8, 1 << 20, 1 << 17)]
+    {
+        let (mut client, mut server) = compressed(seed);
+        assert!(client.component.agreed().extensions.starts_with("permessage-deflate"), "{:?}", client.component.agreed());
+        assert_eq!(client.component.agreed().extensions, server.component.agreed().extensions);
+        (client.room, server.room) = (room, room);
+        let large: Vec<u8> = (0..if part < 100 { 700 } else { 100_000 }).map(|at: usize| (at / 7 % 251) as u8).collect();
+        let mut carried = [0, 0];
+        for end in [&mut client, &mut server] {
+            end.send(MessageKind::Text, true, "zwölf".repeat(20).as_bytes()).unwrap();
+            end.send_parts(MessageKind::Binary, false, false, &[b"ab", b"", b"c"]).unwrap();
+            end.send(MessageKind::Binary, false, b"").unwrap();
+            end.control(Control::Ping(b"between")).unwrap();
+            end.send_parts(MessageKind::Binary, true, false, &[&large, b"end", &large]).unwrap();
+            end.send_parts(MessageKind::Text, true, true, &[]).unwrap();
+        }
+        converse(&mut client, &mut server, &mut carried, part);
+        let binary = [b"abc".as_slice(), &large, b"end", &large].concat();
+        let expected = [Heard::Text("zwölf".repeat(20).into()), Heard::Binary(binary), Heard::Text(Vec::new())];
+        for end in [&client, &server] {
+            assert!(end.heard == expected, "{part} {room}: {} heard", end.heard.len());
+            assert!(end.ended.len() == 5 && end.ended.iter().all(|(_, result)| result.is_ok()));
+            assert!(end.wire.len() < large.len().max(600), "{} bytes were written", end.wire.len());
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "deflate")]
+fn a_message_that_inflates_beyond_the_limit_is_refused() {
+    for room in [0, 100_000] {
+        let (mut client, mut server) = compressed(1);
+        (server.room, server.options.max_message) = (room, Some(50_000));
+        client.send(MessageKind::Binary, true, &[0; 50_000]).unwrap();
+        client.send(MessageKind::Binary, true, &[0; 50_001]).unwrap();
+        converse(&mut client, &mut server, &mut [0, 0], usize::MAX);
+        assert_eq!((server.heard.len(), &server.heard[1..]), (2, &[Heard::Failed(Status::MessageTooBig)][..]));
+        assert_eq!(client.heard, [Heard::Close(1009, String::new())]);
+    }
+}
+
+#[test]
+#[cfg(feature = "deflate")]
+fn what_is_not_deflate_data_is_a_violation_and_so_is_its_bit_where_nothing_was_agreed() {
+    let (mut client, _) = compressed(1);
+    client.act();
+    client.read(b"\xc2\x03\xff\xff\xff");
+    client.act();
+    assert_eq!(client.heard, [Heard::Failed(Status::InvalidPayload)]);
+    let (mut client, _) = End::pair(1);
+    client.act();
+    client.read(b"\xc2\x03\xff\xff\xff");
+    client.act();
+    assert_eq!(client.heard, [Heard::Failed(Status::ProtocolViolation)]);
+}
+
+#[test]
+#[cfg(feature = "deflate")]
+fn a_program_may_leave_a_message_as_it_is() {
+    let (mut client, _) = compressed(1);
+    client.compresses = false;
+    client.send(MessageKind::Binary, true, &[0; 1000]).unwrap();
+    client.compresses = true;
+    client.send(MessageKind::Binary, true, &[0; 1000]).unwrap();
+    client.act();
+    assert!((1008..1100).contains(&client.write(usize::MAX)));
+    assert_eq!((client.wire[0], client.wire[1008]), (0x82, 0xC2));
 }

@@ -104,6 +104,8 @@ pub struct End {
     pub room: usize,
     /// The program takes its time to look at pieces: it completes their actions when it is told to.
     pub dawdles: bool,
+    /// Whether what is sent may be compressed.
+    pub compresses: bool,
     /// Whether the program asks for more as soon as it may.
     pub receives: bool,
     looking: Option<Held>,
@@ -137,6 +139,7 @@ impl End {
             receiving: None,
             room: 0,
             dawdles: false,
+            compresses: true,
             receives: true,
             looking: None,
             writing: None,
@@ -190,7 +193,7 @@ impl End {
         let lent: Vec<Lent> = parts.iter().map(|part| self.arena.lend(part.to_vec())).collect();
         self.last_context += 1;
         let context = self.last_context;
-        let message = Outgoing { kind, ends_message, must_be_whole, may_compress: true, parts: &lent };
+        let message = Outgoing { kind, ends_message, must_be_whole, may_compress: self.compresses, parts: &lent };
         match self.with(|component, around| component.send(&message, context, around)) {
             Ok(()) => {
                 self.sends.insert(context, lent);

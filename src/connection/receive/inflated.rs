@@ -19,6 +19,9 @@ use crate::transport::Patience;
 /// Compressed payload that is read at a time.
 const CHUNK: usize = 16 << 10;
 
+/// How frames are had, into this room.
+type Source<'s> = dyn FnMut(&mut ReceiveHalf, &mut [u8]) -> Result<Step> + 's;
+
 /// Where inflated pieces come from.
 #[derive(Debug)]
 pub(super) struct Inflated {
@@ -116,14 +119,38 @@ impl ReceiveHalf {
     /// [`ReceiveHalf::step`] on a connection with compression.
     #[inline(never)]
     pub(super) fn step_inflated(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
-        let Some(mut inflated) = self.inflated.take() else { return self.step_plain(connection, room, patience) };
-        let step = self.step_into(&mut inflated, connection, room, patience);
+        self.inflate(connection, room, &mut |half, room| half.step_plain(connection, room, patience))
+    }
+
+    pub(super) fn has_compression(&self) -> bool {
+        self.inflated.is_some()
+    }
+
+    /// [`ReceiveHalf::take_held`] on a connection with compression.
+    pub(super) fn take_held_inflated(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Received>> {
+        let mut take = |half: &mut ReceiveHalf, room: &mut [u8]| {
+            let held = half.take_held_plain(connection, room)?;
+            Ok(held.map_or(Step::Blocked { interrupted: false }, Step::Received))
+        };
+        loop {
+            match self.inflate(connection, room, &mut take)? {
+                Step::Received(received) => return Ok(Some(received)),
+                Step::Blocked { .. } => return Ok(None),
+                Step::Nothing => {}
+            }
+        }
+    }
+
+    /// A step whose frames come from `source`.
+    fn inflate(&mut self, connection: &Connection, room: &mut [u8], source: &mut Source<'_>) -> Result<Step> {
+        let Some(mut inflated) = self.inflated.take() else { return source(self, room) };
+        let step = self.inflate_into(&mut inflated, connection, room, source);
         self.is_inflating = inflated.has_more || inflated.inflation.is_inside_message();
         self.inflated = Some(inflated);
         step
     }
 
-    fn step_into(&mut self, inflated: &mut Inflated, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
+    fn inflate_into(&mut self, inflated: &mut Inflated, connection: &Connection, room: &mut [u8], source: &mut Source<'_>) -> Result<Step> {
         if inflated.has_more
             && let Some(piece) = inflated.next_piece(connection, room)?
         {
@@ -131,12 +158,12 @@ impl ReceiveHalf {
         }
         let rest = self.decoder.direct_room();
         if rest > 0 && !self.decoder.is_compressed() {
-            return self.step_plain(connection, room, patience);
+            return source(self, room);
         }
         let mut chunk = Buffer::take(Use::Inflate, CHUNK)?;
         // Between frames nobody knows what comes: not more than fits where it would go if it is not compressed.
         let most = if rest > 0 { CHUNK } else { CHUNK.min(room.len()) };
-        let step = self.step_plain(connection, &mut chunk.room()[..most], patience);
+        let step = source(self, &mut chunk.room()[..most]);
         let Ok(Step::Received(Received::Piece(piece))) = step else {
             chunk.give_back(Use::Inflate);
             return step;

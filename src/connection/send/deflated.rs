@@ -1,71 +1,89 @@
 //! Sending compressed messages (RFC 7692 §7.2.1).
 //!
-//! In scope: which frames are compressed, and taking back what has not left. Out of scope: compression itself (`protocol::deflate`).
+//! In scope: which frames are compressed, in which order, and taking back what has not left. Out of scope: compression itself
+//! (`protocol::deflate`).
 //!
-//! The state belongs to the holder of the writer turn, so messages are compressed in the order in which they leave. It lies in the outbox while
-//! nobody compresses.
+//! Messages are compressed in the order in which they leave: by the holder of the writer turn, who takes the state out of its slot; or, where
+//! nobody waits, under the lock of the slot, which is held until the frame is accepted.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::{Beginning, Outgoing, Turn};
-use crate::connection::Connection;
+use super::{Accepted, Beginning, Manner, Outgoing, Turn};
 use crate::connection::deflate_pool::DeflatePool;
+use crate::connection::{Connection, lock};
 use crate::error::Result;
-use crate::protocol::deflate::{Agreed, Class, Deflation};
+use crate::protocol::deflate::{Agreed, Class, Deflation, NoMemory};
+use crate::protocol::{Encoder, MessageKind};
+use crate::sync::Mutex;
 
 /// What a thread keeps of the memory for a compressed frame.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 128 << 10;
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Where the state of a connection's compressor is while nobody uses it.
+#[derive(Debug)]
+pub(in crate::connection) struct DeflateSlot(Box<Mutex<Option<Box<Deflating>>>>);
+
+impl DeflateSlot {
+    pub(in crate::connection) fn new(agreed: Agreed, pool: Arc<DeflatePool>) -> DeflateSlot {
+        let deflating = Deflating { agreed, deflation: agreed.deflation(), pool };
+        DeflateSlot(Box::new(Mutex::new(Some(Box::new(deflating)))))
+    }
+
+    /// Bytes of memory; without the state while somebody uses it.
+    pub(in crate::connection) fn memory(&self) -> usize {
+        let fixed = size_of::<Mutex<Option<Box<Deflating>>>>() + size_of::<Deflating>();
+        fixed + lock(&self.0).as_ref().map_or(0, |deflating| deflating.deflation.memory())
+    }
+}
+
 /// How a connection compresses what it sends.
 #[derive(Debug)]
-pub(in crate::connection) struct Deflating {
+pub(super) struct Deflating {
     agreed: Agreed,
     deflation: Deflation,
     pool: Arc<DeflatePool>,
 }
 
 impl Deflating {
-    pub(in crate::connection) fn new(agreed: Agreed, pool: Arc<DeflatePool>) -> Deflating {
-        Deflating { agreed, deflation: agreed.deflation(), pool }
-    }
-
-    /// What messages are compressed for here, if that is the same for other connections too.
-    pub(in crate::connection) fn class(&self) -> Option<Class> {
-        self.deflation.class()
-    }
-
-    pub(in crate::connection) fn memory(&self) -> usize {
-        size_of::<Deflating>() + self.deflation.memory()
-    }
-
-    /// Something of the frame is on its way.
-    pub(super) fn commit(&mut self) {
-        self.deflation.commit();
-    }
-
-    /// The turn is given back: what has not left by now will not be referred to.
-    pub(super) fn settle(&mut self) {
-        self.deflation.roll_back();
-    }
-
-    fn deflate(&mut self, message: &Outgoing<'_>) -> Result<Option<Deflated>> {
-        let mut out = Deflated(SPARE.try_with(Cell::take).unwrap_or_default());
+    /// The payload of a frame, compressed; `None` if it is to go as it is. `encoder` is the sender's state before it.
+    fn deflate(&mut self, encoder: &Encoder, message: &Outgoing<'_>) -> Result<Option<Deflated>> {
         let length: usize = message.parts.iter().map(|part| part.len()).sum();
-        out.0.try_reserve((length / 2).min(KEPT)).map_err(|_| crate::protocol::deflate::NoMemory)?;
+        // RFC 7692 §6.1: all of a message is compressed, or nothing.
+        let is_continued = encoder.is_inside_message();
+        let is_wanted = match is_continued {
+            true => encoder.is_inside_compressed_message(),
+            false => !message.uncompressed && self.agreed.is_worth_it(length, message.ends_message),
+        };
+        if !is_wanted {
+            return Ok(None);
+        }
+        let mut out = Deflated(SPARE.try_with(Cell::take).unwrap_or_default());
+        out.0.try_reserve((length / 2).min(KEPT)).map_err(|_| NoMemory)?;
         let deflated = self.deflation.deflate(message.parts, message.ends_message, &mut out.0, |class| self.pool.take_deflater(class));
         if let Some(state) = self.deflation.take_idle_state() {
             self.pool.put_deflater(state);
         }
-        if deflated.is_err() {
+        // What does not get smaller is not worth inflating either, if nothing else depends on it.
+        let is_larger = out.0.len() >= length && !is_continued && message.ends_message && self.deflation.class().is_some();
+        if deflated.is_err() || is_larger {
             self.deflation.roll_back();
         }
         deflated?;
-        Ok(Some(out))
+        Ok((!is_larger).then_some(out))
+    }
+
+    /// The last frame has left, or will; or never will, and then no later one refers to it.
+    fn settle(&mut self, is_sent: bool) {
+        if is_sent {
+            self.deflation.commit();
+        } else {
+            self.deflation.roll_back();
+        }
     }
 }
 
@@ -82,7 +100,7 @@ impl Deflated {
 
 impl Drop for Deflated {
     fn drop(&mut self) {
-        if self.0.capacity() <= 2 * KEPT {
+        if self.0.capacity() <= KEPT {
             self.0.clear();
             let bytes = std::mem::take(&mut self.0);
             // A thread that is ending keeps nothing.
@@ -96,30 +114,21 @@ impl Turn<'_> {
     ///
     /// If the frame is not sent after all, the turn sees to it that no later one refers to it.
     pub fn deflate(&mut self, message: &Outgoing<'_>) -> Result<Option<Deflated>> {
-        if !self.connection.hot.deflates {
-            return Ok(None);
+        let Some(slot) = &self.connection.deflating else { return Ok(None) };
+        if self.deflating.is_none() {
+            self.deflating = lock(&slot.0).take();
         }
-        let Some(mut deflating) = self.connection.outbox().deflating.take() else { return Ok(None) };
-        let length = message.parts.iter().map(|part| part.len()).sum();
-        let is_continued = self.encoder.is_inside_message();
-        let is_wanted = match is_continued {
-            // RFC 7692 §6.1: all of a message, or nothing.
-            true => self.encoder.is_inside_compressed_message(),
-            false => !message.uncompressed && deflating.agreed.is_worth_it(length, message.ends_message),
-        };
-        let mut deflated = if is_wanted { deflating.deflate(message) } else { Ok(None) };
-        let is_whole = !is_continued && message.ends_message;
-        if let Ok(Some(found)) = &deflated
-            && is_whole
-            && deflating.class().is_some()
-            && found.as_slice().len() >= length
-        {
-            // What does not get smaller is not worth inflating either, and nothing else depends on it.
-            deflating.deflation.roll_back();
-            deflated = Ok(None);
+        let Some(deflating) = &mut self.deflating else { return Ok(None) };
+        deflating.deflate(&self.encoder, message)
+    }
+
+    /// Nothing more is compressed with this turn.
+    #[inline]
+    pub(super) fn put_state_back(&mut self) {
+        if let (Some(mut deflating), Some(slot)) = (self.deflating.take(), &self.connection.deflating) {
+            deflating.settle(self.has_sent);
+            *lock(&slot.0) = Some(deflating);
         }
-        self.deflating = Some(deflating);
-        deflated
     }
 }
 
@@ -133,9 +142,72 @@ impl Beginning {
 }
 
 impl Connection {
-    /// The class for which a message can be compressed once and sent to many ([`DeflatePool::deflate_whole`], then [`Beginning::compressed`]).
-    /// `None`: what goes out here is not compressed, or depends on what went before.
-    pub fn deflate_class(&self) -> Option<Class> {
-        self.outbox().deflating.as_ref().and_then(|deflating| deflating.class())
+    /// [`Connection::send_or_queue`] on a connection with compression. Who sends meanwhile waits for the slot, and for nothing else.
+    pub(super) fn send_or_queue_deflated(&self, slot: &DeflateSlot, message: &Outgoing<'_>, manner: Manner) -> Result<Accepted> {
+        let mut state = lock(&slot.0);
+        let Some(deflating) = state.as_mut() else { return self.accept(message, None, manner) };
+        let encoder = {
+            let mut outbox = self.outbox();
+            outbox.check_may_send()?;
+            outbox.check_room(1, manner.limit)?;
+            outbox.encoder
+        };
+        let deflated = deflating.deflate(&encoder, message)?;
+        let accepted = self.accept(message, deflated.as_ref().map(Deflated::as_slice), manner);
+        deflating.settle(accepted.is_ok());
+        accepted
+    }
+
+    /// The class for which a message of this size can be compressed once and sent to many, and who does it. `None`: it goes out as it is here, or
+    /// depends on what went before.
+    pub(super) fn deflate_class(&self, length: usize) -> Option<(Class, Arc<DeflatePool>)> {
+        let (agreed, pool) = self.agreed.compression.as_ref()?;
+        let class = agreed.deflation().class()?;
+        agreed.is_worth_it(length, true).then(|| (class, Arc::clone(pool)))
+    }
+}
+
+/// A message that is prepared for many connections, compressed once for each class.
+#[derive(Debug, Default)]
+pub(super) struct Images(Mutex<Vec<(Class, Arc<Image>)>>);
+
+/// What goes to connections of one class.
+#[derive(Debug)]
+pub(super) struct Image {
+    /// As a server sends it: header and payload.
+    pub(super) frame: Vec<u8>,
+    header_length: usize,
+    is_compressed: bool,
+}
+
+impl Image {
+    /// The payload, if it is compressed: what got larger goes as it is.
+    pub(super) fn deflated(&self) -> Option<&[u8]> {
+        self.is_compressed.then(|| &self.frame[self.header_length..])
+    }
+}
+
+impl Images {
+    /// The image for a class, made with the first connection of it.
+    pub(super) fn of(&self, class: Class, pool: &DeflatePool, kind: MessageKind, payload: &[u8]) -> Result<Arc<Image>> {
+        if let Some((_, image)) = lock(&self.0).iter().find(|(known, _)| *known == class) {
+            return Ok(Arc::clone(image));
+        }
+        // Outside the lock: two threads may make the same one, and the first is kept.
+        let deflated = pool.deflate_whole(class, &[payload])?;
+        let is_compressed = deflated.len() < payload.len();
+        let mut encoder = Encoder::default();
+        let plain = encoder.data(kind, true, payload.len() as u64, None)?;
+        let (header, body) = if is_compressed { (encoder.compress(plain, deflated.len() as u64), &deflated[..]) } else { (plain, payload) };
+        let mut frame = Vec::new();
+        frame.try_reserve_exact(header.as_slice().len() + body.len()).map_err(|_| NoMemory)?;
+        frame.extend_from_slice(header.as_slice());
+        frame.extend_from_slice(body);
+        let image = Arc::new(Image { frame, header_length: header.as_slice().len(), is_compressed });
+        let mut images = lock(&self.0);
+        if !images.iter().any(|(known, _)| *known == class) {
+            images.push((class, Arc::clone(&image)));
+        }
+        Ok(image)
     }
 }

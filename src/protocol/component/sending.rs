@@ -212,7 +212,9 @@ impl Sending {
         }
         let staged = self.staged.len() - self.written;
         let direct = match &self.current {
-            Some(message) if self.role == Role::Server && message.deflated.is_none() => message.rest().map(|lent| lent.map_or(Place::Nowhere, Place::Lent)),
+            Some(message) if self.role == Role::Server && message.deflated.is_none() => {
+                message.rest().map(|lent| lent.map_or(Place::Nowhere, Place::Lent))
+            }
             _ => [Place::Nowhere; 2],
         };
         let parts = if staged > 0 { [Place::Staged { start: self.written, length: staged }, direct[0]] } else { direct };
