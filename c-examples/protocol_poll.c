@@ -1,6 +1,6 @@
 /* The protocol over a transport of one's own, here a pair of sockets with poll(): what a program does that has its own event loop, TLS or tunnel.
  *
- *     protocol_poll [--size BYTES]       how large the message is that goes there and back; 300000
+ *     protocol_poll [--size BYTES] [--deflate]     how large the message is that goes there and back, 300000; compressed
  *
  * A client and a server in one thread. Nobody waits but poll(): a read or a write that is not possible now stays under way, as an action that is
  * completed later, and the time until which poll() may sleep comes from the components, too. */
@@ -171,8 +171,9 @@ static int converse(peer peers[2])
     }
 }
 
-static ws_status prepare(peer *me, size_t size)
+static ws_status prepare(peer *me, size_t size, bool deflates)
 {
+    ws_compression wish = {.size = sizeof wish, .enabled = 1};
     unsigned char seed[32];
     ws_status status;
     me->size = size;
@@ -182,6 +183,7 @@ static ws_status prepare(peer *me, size_t size)
     for (size_t i = 0; i < size; i++) me->message[i] = (char)(i * 31 % 251);
     if (getentropy(seed, sizeof seed) != 0) return WS_ERROR_INTERNAL;
     status = ws_protocol_create(me->is_server ? 1 : 0, seed, &me->protocol);
+    if (status == WS_OK && deflates) status = ws_set_option(me->protocol, WS_OPTION_COMPRESSION, &wish, sizeof wish);
     return status != WS_OK ? status : ws_protocol_begin(me->protocol, me->is_server ? NULL : "ws://localhost/");
 }
 
@@ -189,17 +191,21 @@ int main(int argc, char **argv)
 {
     peer peers[2] = {{.name = "client"}, {.name = "server", .is_server = true}};
     int pair[2], result = 0;
+    bool deflates = false;
     uint64_t size = 300000;
-    if (argc != 1 && !(argc == 3 && strcmp(argv[1], "--size") == 0 && read_number(argv[2], 1u << 30, &size))) {
-        fprintf(stderr, "usage: protocol_poll [--size BYTES]\n");
-        return 2;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--deflate") == 0) deflates = true;
+        else if (strcmp(argv[i], "--size") != 0 || !read_number(argv[++i], 1u << 30, &size)) {
+            fprintf(stderr, "usage: protocol_poll [--size BYTES] [--deflate]\n");
+            return 2;
+        }
     }
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) {
         perror("socketpair");
         return 1;
     }
     for (int i = 0; i < 2 && result == 0; i++) {
-        ws_status status = prepare(&peers[i], (size_t)size);
+        ws_status status = prepare(&peers[i], (size_t)size, deflates);
         peers[i].descriptor = pair[i];
         (void)fcntl(pair[i], F_SETFL, O_NONBLOCK);
         if (status != WS_OK) result = failed(peers[i].name, status);
