@@ -751,6 +751,100 @@ static void it_counts(void) {
   end_close(server);
 }
 
+/* ---- compression ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool has_deflate(void) {
+  uint32_t features = 0;
+  size_t length = sizeof features;
+  return ws_query_option(WS_NO_HANDLE, WS_OPTION_FEATURES, &features, &length) == WS_OK && (features & 2u) != 0;
+}
+
+/* Two ends that have agreed on compression, by a handshake as bytes. */
+static bool ends_open_compressed(end **client, end **server) {
+  ws_compression wish;
+  memset(&wish, 0, sizeof wish);
+  wish.size = (uint32_t)sizeof wish;
+  wish.enabled = 1;
+  wish.threshold = 10;
+  *client = end_create(0);
+  *server = end_create(1);
+  CHECK_STATUS(WS_OK, ws_set_option((*client)->protocol, WS_OPTION_COMPRESSION, &wish, sizeof wish));
+  CHECK_STATUS(WS_OK, ws_set_option((*server)->protocol, WS_OPTION_COMPRESSION, &wish, sizeof wish));
+  CHECK_STATUS(WS_OK, ws_protocol_begin((*client)->protocol, "ws://server.example/"));
+  CHECK_STATUS(WS_OK, ws_protocol_begin((*server)->protocol, NULL));
+  end_flush(*client);
+  if (!end_hears(*server, (*client)->wire, (*client)->written) || !CHECK_STATUS(WS_OK, ws_protocol_accept((*server)->protocol))) return false;
+  end_flush(*server);
+  if (!end_hears(*client, (*server)->wire, (*server)->written)) return false;
+  (*client)->written = (*server)->written = 0;
+  return was_told(*client, WS_ACTION_HANDSHAKEN, WS_OK);
+}
+
+static void compressed_messages_come_as_they_were(void) {
+  static uint8_t zeros[50000], room[50000];
+  end *client, *server;
+  char client_says[128] = "", server_says[128] = "";
+  size_t lengths[2] = {sizeof client_says, sizeof server_says};
+  ws_bytes part;
+  if (!has_deflate()) {
+    check_skip("permessage-deflate is not built in");
+    return;
+  }
+  REQUIRE(ends_open_compressed(&client, &server));
+  CHECK_STATUS(WS_OK, ws_query_option(client->protocol, WS_OPTION_EXTENSIONS, client_says, &lengths[0]));
+  CHECK_STATUS(WS_OK, ws_query_option(server->protocol, WS_OPTION_EXTENSIONS, server_says, &lengths[1]));
+  CHECK_TEXT(client_says, server_says);
+  CHECK(strncmp(client_says, "permessage-deflate", 18) == 0);
+  server->receives = true;
+  CHECK_STATUS(WS_OK, ws_protocol_receive(server->protocol, NULL, 0, NULL));
+  CHECK_STATUS(WS_OK, end_send(client, WS_UTF8_FRAGMENT, "compressed, ", 12, NULL));
+  CHECK_STATUS(WS_OK, end_send(client, WS_UTF8_FRAGMENT, "compressed, ", 12, NULL));
+  CHECK_STATUS(WS_OK, end_send(client, WS_UTF8_MESSAGE, "compressed", 10, NULL));
+  ends_converse(client, server, 3);
+  CHECK_BYTES("compressed, compressed, compressed", 34, server->heard, server->heard_length);
+  CHECK_NUMBER(0x41, client->wire[0]);
+  CHECK_NUMBER(WS_UTF8_MESSAGE, server->told[server->told_count - 1].type);
+  /* Into the program's memory, from fewer bytes than it becomes; and as it is, if the program wants that. */
+  client->written = 0;
+  part.data = zeros;
+  part.length = sizeof zeros;
+  CHECK_STATUS(WS_OK, ws_protocol_receive(client->protocol, room, sizeof room, NULL));
+  memset(room, 0xee, sizeof room);
+  CHECK_STATUS(WS_OK, ws_protocol_send(server->protocol, WS_BINARY_MESSAGE, 0, &part, 1, NULL));
+  CHECK_STATUS(WS_OK, ws_protocol_send(server->protocol, WS_BINARY_MESSAGE, WS_SEND_UNCOMPRESSED, &part, 1, NULL));
+  end_act(server);
+  CHECK(end_write(server, SIZE_MAX) < 50000 + 300);
+  CHECK_NUMBER(0xc2, server->wire[0]);
+  CHECK(end_hears(client, server->wire, 100));
+  CHECK(client->told[client->told_count - 1].parts[0].data == room);
+  CHECK_NUMBER(50000, client->told[client->told_count - 1].parts[0].length);
+  CHECK_NUMBER(WS_BINARY_MESSAGE, client->told[client->told_count - 1].type);
+  CHECK(memcmp(room, zeros, sizeof zeros) == 0);
+  end_close(client);
+  end_close(server);
+}
+
+static void a_small_message_that_becomes_a_large_one_is_refused(void) {
+  static uint8_t zeros[50001];
+  end *client, *server;
+  uint64_t most = 50000;
+  if (!has_deflate()) {
+    check_skip("permessage-deflate is not built in");
+    return;
+  }
+  REQUIRE(ends_open_compressed(&client, &server));
+  CHECK_STATUS(WS_OK, ws_set_option(server->protocol, WS_OPTION_MAX_MESSAGE, &most, sizeof most));
+  server->receives = true;
+  CHECK_STATUS(WS_OK, ws_protocol_receive(server->protocol, NULL, 0, NULL));
+  CHECK_STATUS(WS_OK, end_send(client, WS_BINARY_MESSAGE, zeros, 50000, NULL));
+  CHECK_STATUS(WS_OK, end_send(client, WS_BINARY_MESSAGE, zeros, 50001, NULL));
+  ends_converse(client, server, SIZE_MAX);
+  CHECK(server->heard_length >= 50000 && server->heard_length <= 100000);
+  CHECK_NUMBER(WS_ERROR_MESSAGE_TOO_BIG, server->told[server->told_count - 1].status);
+  end_close(client);
+  end_close(server);
+}
+
 /* ---- threads, and the sockets ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct hammer {
@@ -900,6 +994,8 @@ int main(int argc, char **argv) {
       CHECK_TEST(what_the_peer_breaks_is_told),
       CHECK_TEST(a_lost_transport_is_told),
       CHECK_TEST(it_counts),
+      CHECK_TEST(compressed_messages_come_as_they_were),
+      CHECK_TEST(a_small_message_that_becomes_a_large_one_is_refused),
       CHECK_TEST(several_threads_do_no_harm),
       CHECK_TEST(it_talks_to_the_librarys_own_server),
   };

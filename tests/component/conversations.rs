@@ -80,6 +80,7 @@ fn a_conversation_split_at_every_byte() {
 fn the_handshake_as_bytes_split_at_every_byte() {
     for split in 0..400 {
         let (mut client, mut server) = (End::new(ws101::protocol::Role::Client, 1), End::new(ws101::protocol::Role::Server, 2));
+        (client.options.compression.enabled, server.options.compression.enabled) = (split % 2 == 0, true);
         (client.receives, server.receives) = (false, false);
         client.begin();
         server.begin();
@@ -107,6 +108,11 @@ fn the_handshake_as_bytes_split_at_every_byte() {
         let mut carried = [request.len(), 0];
         converse(&mut client, &mut server, &mut carried, split.max(1));
         assert_eq!(client.handshaken, Some(Ok(())), "{split}");
+        let extensions = [&client, &server].map(|end| end.component.agreed().extensions.as_str());
+        assert!(
+            extensions[0] == extensions[1] && extensions[0].is_empty() == (split % 2 == 1 || !cfg!(feature = "deflate")),
+            "{extensions:?}"
+        );
         client.receives = true;
         client.send(MessageKind::Text, true, b"thanks").unwrap();
         converse(&mut client, &mut server, &mut carried, split.max(1));

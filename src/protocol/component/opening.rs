@@ -80,8 +80,14 @@ impl Component {
     /// A client asks. `nonce` must be unpredictable; `headers` are the program's.
     pub fn begin_client(&mut self, url: &Url, nonce: [u8; 16], headers: &Headers, options: &Options) -> Result<()> {
         self.check_fresh(Role::Client)?;
-        let offer =
-            Offer { url, subprotocols: &options.subprotocols, extensions: None, user_agent: options.user_agent.as_deref(), headers };
+        let compression = Preferences::of(&options.compression, Role::Client).map(deflate::offer);
+        let offer = Offer {
+            url,
+            subprotocols: &options.subprotocols,
+            extensions: compression.as_deref(),
+            user_agent: options.user_agent.as_deref(),
+            headers,
+        };
         let handshake = ClientHandshake::new(Key::from_nonce(nonce), &offer)?;
         self.sending.put_head(&write_request("GET", url.target(), handshake.request_headers()))?;
         self.agreed.url = url.to_string();
