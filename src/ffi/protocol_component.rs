@@ -440,13 +440,7 @@ fn show(component: &mut Component, action: &Action) -> ws_action {
             ws_action { parts, ..told(WS_ACTION_SEND_TO_NETWORK) }
         }
         Deed::ReceiveFromNetwork(place) => {
-            let (room, room_length) = match place {
-                Place::Lent(room) => (lent::address(*room).cast_mut(), room.length),
-                place => {
-                    let room = component.own_room(*place);
-                    (room.as_mut_ptr().cast(), room.len())
-                }
-            };
+            let (room, room_length) = room(component, *place);
             ws_action { room, room_length, ..told(WS_ACTION_RECEIVE_FROM_NETWORK) }
         }
         Deed::SendComplete { context, .. } => {
@@ -462,6 +456,17 @@ fn show(component: &mut Component, action: &Action) -> ws_action {
         }
         Deed::Handshaken(_) => told(WS_ACTION_HANDSHAKEN),
         Deed::Closed(_) => told(WS_ACTION_CLOSED),
+    }
+}
+
+/// Room of an action, wherever it is.
+fn room(component: &mut Component, place: Place) -> (*mut c_void, usize) {
+    match place {
+        Place::Lent(room) => (lent::address(room).cast_mut(), room.length),
+        place => {
+            let room = component.own_room(place);
+            (room.as_mut_ptr().cast(), room.len())
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod action;
 mod clocks;
+mod ends;
 mod memory;
 mod opening;
 mod receiving;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use super::deflate::NoMemory;
 use super::keepalive::Keepalive;
-use super::{CloseFrame, CloseStatus, Item, Lifecycle, MAX_CONTROL_PAYLOAD, MaskingKey, MessageKind, Reply, Role, Violation};
+use super::{CloseFrame, Item, Lifecycle, MAX_CONTROL_PAYLOAD, MaskingKey, MessageKind, Reply, Role};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 
@@ -184,15 +185,6 @@ impl Component {
         }
     }
 
-    /// Gives up: whatever waits ends with 12017, and so does the component. Nothing if it has ended.
-    pub fn abort(&mut self) {
-        if !self.is_over {
-            let error = Error::new(Status::Cancelled, "the program has given the connection up");
-            self.fail_opening(error.clone());
-            self.lose(error);
-        }
-    }
-
     fn check_open(&self) -> Result<()> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -297,15 +289,6 @@ impl Component {
         None
     }
 
-    fn tell_end(&mut self) -> Option<Action> {
-        if !self.is_over || self.end_is_told || self.sending.has_done() || self.receiving.has_ended() || self.outcome.is_some() {
-            return None;
-        }
-        self.end_is_told = true;
-        let result = self.failure.clone().map_or(Ok(()), Err);
-        Some(self.under_way.begin(Kind::Closed, Deed::Closed(result)))
-    }
-
     fn written(&mut self, count: usize, now: Duration) {
         if self.is_over {
             return;
@@ -400,52 +383,6 @@ impl Component {
             self.receiving.end_wish(Ok(Delivery { piece: None, place: Place::Reason }));
             self.close_is_told = true;
         }
-    }
-
-    // ---- ends ---------------------------------------------------------------------------------------------------------------------------
-
-    /// RFC 6455 §7.1.7: tells the peer why, and sends nothing after it.
-    fn fail_with(&mut self, violation: Violation) {
-        self.fail(violation.into());
-        if self.lifecycle.send_close() {
-            self.sending.put_close(CloseFrame::of(CloseStatus::new(violation.close_status()).unwrap_or_default()));
-        }
-    }
-
-    /// The connection is of no use any more: what waits ends with the reason.
-    fn fail(&mut self, error: Error) {
-        let reason = self.failure.get_or_insert(error);
-        self.sending.give_up_waiting(reason);
-        self.receiving.give_up(reason);
-    }
-
-    /// The same, and there is nobody left to tell.
-    fn lose(&mut self, error: Error) {
-        self.failure.get_or_insert(error);
-        self.end();
-    }
-
-    fn transport_ended(&mut self) {
-        if self.lifecycle.is_closed() || self.failure.is_some() {
-            return self.end();
-        }
-        let error = match &self.opening {
-            opening if opening.is_open() => Error::new(Status::Connection, "the transport ended without a close frame")
-                .in_phase(Phase::WebSocket)
-                .with_close_status(1006),
-            _ => Error::new(Status::Connection, "the transport ended in the middle of the handshake").in_phase(Phase::Http),
-        };
-        self.fail_opening(error.clone());
-        self.lose(error);
-    }
-
-    /// Nothing more comes or goes.
-    fn end(&mut self) {
-        self.is_over = true;
-        self.wants_bytes = false;
-        let reason = self.failure.clone().unwrap_or_else(|| Error::new(Status::InvalidOperation, "the connection was closed"));
-        self.sending.give_up_all(&reason);
-        self.receiving.give_up(&reason);
     }
 
     // ---- questions ----------------------------------------------------------------------------------------------------------------------

@@ -1,15 +1,19 @@
 //! The receiving side of a component: the bytes that came, and the one receive that waits for some of them.
 //!
 //! In scope: which bytes go where. Payload is unmasked where it lies and delivered as a view, or copied into the program's memory, or read from
-//! the network straight into that. Out of scope: what control frames and violations lead to (the component), and frames (see [`Decoder`]).
+//! the network straight into that. Out of scope: compressed messages (`inflating`), what control frames and
+//! violations lead to (the component), and frames (see [`Decoder`]).
+
+mod inflating;
 
 use super::Delivery;
 use super::memory::{Lent, Memory, Place};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
-use crate::protocol::deflate::coder::Inflater;
-use crate::protocol::deflate::{Agreed, Inflation, NoMemory};
-use crate::protocol::{Decoder, FrameHeader, Item, Limits, MessageKind, Piece, Role, Violation};
+use crate::protocol::{Decoder, FrameHeader, Item, Limits, Piece, Role, Violation};
+
+use inflating::Inflating;
+pub(super) use inflating::Trouble;
 
 /// From this much on the rest of a frame is read straight into the program's memory: below it one read would bring too little.
 const DIRECT: usize = 4 << 10;
@@ -32,40 +36,6 @@ pub(super) struct Receiving {
     /// Where the read that is under way puts its bytes.
     reads_into: Place,
     bytes: u64,
-}
-
-/// Compressed payload on its way to the program. It lies in the buffer, unmasked, just before what is not used.
-#[derive(Debug)]
-struct Inflating {
-    inflation: Inflation,
-    /// How much of it there is.
-    length: usize,
-    kind: MessageKind,
-    /// It ends its message.
-    ends: bool,
-    /// Something may still come of it, or of what is left inside.
-    has_more: bool,
-    /// Room for views.
-    view: Vec<u8>,
-}
-
-/// Why nothing was found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
-    Violation(Violation),
-    NoMemory,
-}
-
-impl From<Violation> for Trouble {
-    fn from(violation: Violation) -> Trouble {
-        Trouble::Violation(violation)
-    }
-}
-
-impl From<NoMemory> for Trouble {
-    fn from(_: NoMemory) -> Trouble {
-        Trouble::NoMemory
-    }
 }
 
 /// The program's receive.
@@ -132,19 +102,6 @@ impl Receiving {
     pub fn set_limits(&mut self, options: &Options) {
         self.limits = Limits { max_message: options.max_message.unwrap_or(u64::MAX), max_fragments: options.max_fragments };
         self.decoder.set_limits(self.limits);
-    }
-
-    /// Messages may be compressed from here on.
-    pub fn allow_compression(&mut self, agreed: Agreed) {
-        self.decoder.allow_compression();
-        self.inflating = Some(Box::new(Inflating {
-            inflation: agreed.inflation(),
-            length: 0,
-            kind: MessageKind::Binary,
-            ends: false,
-            has_more: false,
-            view: Vec::new(),
-        }));
     }
 
     /// Frames, messages and bytes that came so far.
@@ -239,7 +196,7 @@ impl Receiving {
     pub fn digest(&mut self, memory: &mut dyn Memory, size: usize) -> Result<Found, Trouble> {
         loop {
             let room = if let Wish::Waiting(request) = &self.wish { Some(request.room) } else { None };
-            if self.inflating.as_ref().is_some_and(|inflating| inflating.has_more) {
+            if self.inflating.as_ref().is_some_and(|inflating| inflating.has_more()) {
                 let Some(room) = room else { return Ok(Found::Blocked) };
                 if let Some(delivery) = self.inflate(room, memory, size)? {
                     self.end_wish(Ok(delivery));
@@ -289,60 +246,6 @@ impl Receiving {
             None => self.view_piece()?,
         };
         Ok(delivery.map_or(Next::NeedBytes, Next::Piece))
-    }
-
-    // ---- compressed messages ------------------------------------------------------------------------------------------------------------
-
-    /// Compressed payload that is here; of an empty frame its header has told all.
-    fn take_compressed(&mut self, empty: Option<Piece>) -> Result<Next, Violation> {
-        let start = self.start;
-        let piece = match empty {
-            Some(piece) => piece,
-            None => {
-                let length = usize::try_from(self.decoder.direct_room()).unwrap_or(usize::MAX).min(self.end - start);
-                if length == 0 {
-                    return Ok(Next::NeedBytes);
-                }
-                self.start += length;
-                self.decoder.accept_direct(&mut self.buffer[start..start + length])?
-            }
-        };
-        if let Some(inflating) = &mut self.inflating {
-            (inflating.length, inflating.kind) = (piece.length, piece.kind);
-            (inflating.ends, inflating.has_more) = (piece.ends_message, true);
-        }
-        Ok(Next::Compressed)
-    }
-
-    /// The next piece of the compressed payload that is here; `None` if nothing comes of it without more.
-    fn inflate(&mut self, room: Option<Lent>, memory: &mut dyn Memory, size: usize) -> Result<Option<Delivery>, Trouble> {
-        let Some(inflating) = &mut self.inflating else { return Ok(None) };
-        let Inflating { inflation, length, kind, ends, has_more, view } = &mut **inflating;
-        if !inflation.is_inside_message() {
-            inflation.begin(*kind, self.limits.max_message, || Inflater::new().map(Box::new))?;
-        }
-        inflation.set_limit(self.limits.max_message);
-        let target = match room {
-            Some(room) => memory.room(room),
-            None => {
-                if view.len() < size {
-                    view.try_reserve_exact(size - view.len()).map_err(|_| NoMemory)?;
-                    view.resize(size, 0);
-                }
-                &mut view[..]
-            }
-        };
-        let input = &self.buffer[self.start - *length..self.start];
-        let (used, piece) = inflation.inflate(input, *ends, target)?;
-        *length -= used;
-        *has_more = piece.is_some_and(|piece| !piece.ends_message);
-        Ok(piece.map(|piece| {
-            let place = match room {
-                Some(room) => Place::Lent(room.part(0, piece.length)),
-                None => Place::Inflated { length: piece.length },
-            };
-            Delivery { piece: Some(piece), place }
-        }))
     }
 
     // ---- plain ones ---------------------------------------------------------------------------------------------------------------------
@@ -460,11 +363,6 @@ impl Receiving {
     /// Nothing that came, or will come, is of use.
     pub fn discard(&mut self) {
         self.start = self.end;
-    }
-
-    /// The bytes of a view that were compressed.
-    pub fn inflated(&self, length: usize) -> &[u8] {
-        self.inflating.as_ref().and_then(|inflating| inflating.view.get(..length)).unwrap_or_default()
     }
 
     /// The bytes at a place of this side.
