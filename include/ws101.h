@@ -1070,7 +1070,7 @@ enum {
     WS_OPTION_HANDLE_KIND = 13040,
     /** u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, protocol component, and WS_NO_HANDLE. */
     WS_OPTION_FEATURES = 13041,
-    /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket, protocol component. */
+    /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket, protocol component (bytes, frames and messages alone). */
     WS_OPTION_STATISTICS = 13042,
     /** ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session. */
     WS_OPTION_LOOP = 13050,

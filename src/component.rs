@@ -78,6 +78,11 @@ impl ProtocolComponent {
         body(component, &mut Surroundings { now, options: &options, memory, keys: &mut keys })
     }
 
+    /// Why it is of no use any more; unknown while another thread is in a call on it.
+    pub fn failure(&self) -> Option<Error> {
+        self.with(|component| Ok(component.failure().cloned())).unwrap_or_default()
+    }
+
     /// Adds a header to a client's request or a server's answer; 12153 if it is none, or the handshake's own.
     pub fn add_header(&self, name: &str, value: &[u8]) -> Result<()> {
         if is_reserved_header(name) {

@@ -253,7 +253,10 @@ impl Entry {
     ///
     /// A connection that has failed as a whole keeps that reason: it explains everything after it, whoever noticed it.
     pub fn last_error(&self) -> Option<Error> {
-        let failure = self.object.connection().and_then(Connection::failure);
+        let failure = match &self.object {
+            Object::ProtocolComponent(component) => component.failure(),
+            other => other.connection().and_then(Connection::failure),
+        };
         failure.or_else(|| self.record().last_error.clone())
     }
 

@@ -651,6 +651,7 @@ static void a_silent_peer_is_asked_and_then_given_up(void) {
   client->now_ms = 100000;
   end_act(client);
   CHECK(was_told(client, WS_ACTION_INDICATE_RECEIVE_COMPLETE, WS_ERROR_PEER_LOST) && was_told(client, WS_ACTION_CLOSED, WS_ERROR_PEER_LOST));
+  CHECK_STATUS(WS_ERROR_INVALID_PARAMETER, ws_protocol_control(client->protocol, 11, 0, NULL, 0)); /* does not hide why it is over */
   CHECK(error_says(client->protocol, WS_ERROR_PEER_LOST, "the peer did not answer a ping within 20000 ms"));
   CHECK_STATUS(WS_OK, end_option(server, WS_OPTION_KEEPALIVE_INTERVAL, 0));
   CHECK_NUMBER(WS_ACTION_RECEIVE_FROM_NETWORK, end_next(server).kind);

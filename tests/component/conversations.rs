@@ -173,7 +173,7 @@ fn compressed(seed: u64) -> (End, End) {
         for options in [client, server] {
             options.compression.enabled = true;
             options.compression.threshold = Some(1);
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 (options.compression.client_takeover, options.compression.server_takeover) = (Takeover::On, Takeover::On);
             }
         }
