@@ -154,12 +154,7 @@ impl ReceiveHalf {
 
     fn fill(&mut self, assembly: &mut Assembly, connection: &Connection, patience: Patience) -> Result<MessageStep> {
         if assembly.is_delivered || assembly.length == 0 {
-            if self.is_inside_message() && !self.expects_whole() {
-                return Err(Error::new(
-                    Status::InvalidOperation,
-                    "the message was begun in pieces and must be received to its end in pieces",
-                ));
-            }
+            self.check_whole()?;
             if assembly.is_delivered {
                 assembly.begin();
             }
@@ -167,10 +162,14 @@ impl ReceiveHalf {
         let limit = lock(&connection.options).max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
         assembly.make_room(self.direct_room())?;
         // One byte more than there may be says that there are too many: a message is never inflated further than that.
-        let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1).min(assembly.bytes.len());
+        let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1).max(assembly.length + 1).min(assembly.bytes.len());
         match self.step(connection, &mut assembly.bytes[assembly.length..most], patience)? {
             Step::Received(Received::Close) => Ok(MessageStep::Close),
-            Step::Nothing => Ok(MessageStep::Nothing),
+            Step::Nothing => {
+                // A header, or compressed bytes of which nothing came yet, begin a message too.
+                self.set_expects_whole(self.is_inside_message());
+                Ok(MessageStep::Nothing)
+            }
             Step::Blocked { interrupted } => Ok(MessageStep::Blocked { interrupted }),
             Step::Received(Received::Piece(Piece { kind, length, ends_message })) => {
                 assembly.length += length;

@@ -84,6 +84,8 @@ pub struct ReceiveHalf {
     is_ending: bool,
     /// The last read took all that it had room for: more may be there.
     was_filled: bool,
+    /// What is held is the beginning of a message of which the rest has not come: nothing can be done with it.
+    is_cut: bool,
     /// Pings and pongs for a program that wants to hear of them.
     listening: Option<Box<Listening>>,
     /// What the socket said while a piece was already in the caller's memory.
@@ -112,6 +114,7 @@ impl ReceiveHalf {
             is_quiet: true,
             is_ending: false,
             was_filled: false,
+            is_cut: false,
             listening: None,
             deferred: None,
         };
@@ -228,6 +231,7 @@ impl ReceiveHalf {
     }
 
     fn drain_buffer(&mut self, connection: &Connection, mut buffer: Buffer, room: &mut [u8]) -> Result<Option<Received>> {
+        self.is_cut = false;
         let digested = self.digest(connection, buffer.filled(), room);
         if let Ok((used, _)) = &digested {
             buffer.consume(*used);
@@ -424,7 +428,10 @@ impl ReceiveHalf {
                 self.bytes += count as u64;
                 Ok(count)
             }
-            Err(error) => Err(ReadError::Socket(error)),
+            Err(error) => {
+                self.was_filled &= error.kind() == io::ErrorKind::Interrupted;
+                Err(ReadError::Socket(error))
+            }
         }
     }
 

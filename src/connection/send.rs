@@ -176,6 +176,9 @@ impl<'c> Turn<'c> {
             let (sent, error) = write_all(&self.connection.stream, work.as_slice());
             if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
                 // The peer reads no more. What it has sent before may still be received, so this is not the receiver's error.
+                if let Work::Tail(segment) = work {
+                    self.connection.outbox().lose(segment);
+                }
                 self.abandon_outbox(&error);
                 return Progress::Done;
             }

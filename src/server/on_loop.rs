@@ -218,12 +218,13 @@ impl Listener {
         }
         hall.end_accepts(|| Error::new(Status::Cancelled, "the listener is drained"));
         let now = clock::now();
+        let end = (!deadline.is_zero()).then(|| now + deadline);
         let drain = Drain {
             recipient,
             frame,
             start: now,
             spread,
-            end: now + deadline,
+            end,
             total: sockets.len(),
             waiting: sockets.clone(),
             sockets,
@@ -653,7 +654,7 @@ struct Drain {
     frame: CloseFrame,
     start: Duration,
     spread: Duration,
-    end: Duration,
+    end: Option<Duration>,
     total: usize,
     /// Those who were not told yet.
     waiting: Vec<Weak<Socket>>,
@@ -685,7 +686,7 @@ impl Task for Drain {
             !socket.signals().is_dropped() && socket.failure().is_none() && !(socket.is_closed() && socket.is_flushed())
         };
         self.sockets.retain(|socket| socket.upgrade().as_ref().is_some_and(is_here));
-        let is_late = now >= self.end;
+        let is_late = self.end.is_some_and(|end| now >= end);
         if is_late {
             let reason = Error::new(Status::Cancelled, "the server was drained, and the closing handshake was not done in time");
             for socket in self.sockets.drain(..).filter_map(|socket| socket.upgrade()) {
@@ -697,7 +698,7 @@ impl Task for Drain {
             told.event(&self.recipient, OwnedEvent::of(EventKind::Drained));
             return TaskStep::Done;
         }
-        TaskStep::Wait(Some((now + DRAIN_ROUND).min(self.end)))
+        TaskStep::Wait(Some(now + DRAIN_ROUND))
     }
 
     fn sockets(&self, _sockets: &mut Vec<RawFd>) {}

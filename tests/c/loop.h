@@ -360,7 +360,7 @@ static inline bool loop_upgrade_server(loop *loop, pair *pair) {
   uint16_t port = 0;
   if (!pair_listen(loop->session, "/", &listener, &port)) return false;
   pair->peer = peer_dial(port);
-  if (pair->peer < 0 || !peer_send_upgrade(pair->peer, "/", "")) return false;
+  if (pair->peer < 0 || !peer_send_upgrade(pair->peer, "/", pair_fields)) return false;
   if (!loop_accept(loop, listener, &request) || !loop_complete(loop, request, &pair->websocket)) return false;
   if (!loop_until_readable(loop, pair->peer) || !peer_read_head(pair->peer, head, sizeof head) || !CHECK_NUMBER(101, peer_http_status(head))) return false;
   return CLOSE_HANDLE(loop, request) && CLOSE_HANDLE(loop, listener);

@@ -13,6 +13,10 @@ typedef struct pair {
   int peer;              /* the raw socket */
 } pair;
 
+/* Further fields ("Name: value\r\n...") of the peer's head, and what the library's own head was. */
+static const char *pair_fields = "";
+static char pair_head[4096];
+
 static inline const char *pair_role_name(pair_role role) { return role == LIBRARY_IS_CLIENT ? "client" : "server"; }
 
 /* Opens the session; options that the WebSocket shall inherit are set on it next. */
@@ -32,7 +36,7 @@ static inline void *pair_answer(void *argument) {
   char *head = malloc(PEER_HEAD_SIZE);
   answering->peer = peer_accept(answering->listener);
   if (head != NULL && answering->peer >= 0 && peer_read_head(answering->peer, head, PEER_HEAD_SIZE))
-    (void)peer_answer_upgrade(answering->peer, head, "");
+    (void)snprintf(pair_head, sizeof pair_head, "%s", head), (void)peer_answer_upgrade(answering->peer, head, pair_fields);
   free(head);
   return NULL;
 }
@@ -72,13 +76,13 @@ static inline bool pair_listen(ws_handle session, const char *path, ws_handle *l
 
 static inline bool pair_upgrade_server(pair *pair) {
   ws_handle listener = WS_NO_HANDLE, request = WS_NO_HANDLE;
-  char head[4096];
+  char *head = pair_head;
   uint16_t port = 0;
   if (!pair_listen(pair->session, "/", &listener, &port)) return false;
   pair->peer = peer_dial(port);
-  if (pair->peer < 0 || !peer_send_upgrade(pair->peer, "/", "")) return false;
+  if (pair->peer < 0 || !peer_send_upgrade(pair->peer, "/", pair_fields)) return false;
   if (!CHECK_STATUS(WS_OK, ws_accept(listener, &request)) || !CHECK_STATUS(WS_OK, ws_complete_upgrade(request, &pair->websocket))) return false;
-  if (!peer_read_head(pair->peer, head, sizeof head) || !CHECK_NUMBER(101, peer_http_status(head))) return false;
+  if (!peer_read_head(pair->peer, head, sizeof pair_head) || !CHECK_NUMBER(101, peer_http_status(head))) return false;
   return CHECK_STATUS(WS_OK, ws_close_handle(request)) && CHECK_STATUS(WS_OK, ws_close_handle(listener));
 }
 

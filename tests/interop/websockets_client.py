@@ -3,6 +3,7 @@
 One line a case, "ok - NAME" or "not ok - NAME: WHY". Exits with 1 if one failed.
 """
 
+import os
 import sys
 import threading
 
@@ -14,11 +15,14 @@ CLOSES = [(1000, ""), (1000, "Done"), (1001, "leaving"), (3000, "äöü"), (4999
 SECONDS = 20
 
 url = sys.argv[1]
+compression = "deflate" if os.environ.get("INTEROP_COMPRESSED") else None
 failures = 0
 
 
 def dial(**options):
-    return connect(url, compression=None, max_size=None, proxy=None, **options)
+    websocket = connect(url, compression=compression, max_size=None, proxy=None, **options)
+    expect(compression is not None, len(websocket.protocol.extensions) == 1)
+    return websocket
 
 
 def text_of(size):

@@ -17,6 +17,7 @@ SIZES = [0, 1, 125, 126, 65535, 65536, 1 << 20]
 CLOSES = [(1000, ""), (1001, "leaving"), (3000, "äöü"), (4999, "x" * 123)]
 SECONDS = 20
 
+compression = "deflate" if os.environ.get("INTEROP_COMPRESSED") else None
 failures = 0
 conversation = None  # what the server does with the next connection
 trouble = []  # what went wrong in it
@@ -45,7 +46,7 @@ def refuse(connection, request):
 
 
 server = serve(
-    handle, "127.0.0.1", 0, compression=None, max_size=None, subprotocols=["superchat"], process_request=refuse,
+    handle, "127.0.0.1", 0, compression=compression, max_size=None, subprotocols=["superchat"], process_request=refuse,
     select_subprotocol=lambda connection, offered: "superchat" if "superchat" in offered else None,
 )
 port = server.socket.getsockname()[1]
@@ -77,7 +78,8 @@ def case(name, lines, does, path="/", **environment):
         print(f"not ok - {name}: {type(error).__name__} {error}", flush=True)
 
 
-OPEN = "OPEN protocol=- extensions=-"
+EXTENSIONS = "permessage-deflate; …" if compression else "-"
+OPEN = f"OPEN protocol=- extensions={EXTENSIONS}"
 CLOSED = "CLOSED 1000 1"
 
 
@@ -155,7 +157,7 @@ def dropped(websocket):
 
 
 case("an end without a close frame", [OPEN, "CLOSED 1006 0"], dropped)
-case("a sub-protocol of both", ["OPEN protocol=superchat extensions=-", CLOSED], lambda websocket: websocket.close(), PROBE_PROTOCOL="chat,superchat")
+case("a sub-protocol of both", [f"OPEN protocol=superchat extensions={EXTENSIONS}", CLOSED], lambda websocket: websocket.close(), PROBE_PROTOCOL="chat,superchat")
 case("a refused upgrade", ["FAIL http-403 …"], None, path="/refused")
 server.shutdown()
 sys.exit(1 if failures else 0)

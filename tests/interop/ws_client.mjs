@@ -8,9 +8,10 @@ const SIZES = [0, 1, 125, 126, 65535, 65536, 1 << 20];
 const CLOSES = [[1000, ''], [1000, 'Done'], [1001, 'leaving'], [3000, 'äöü'], [4999, 'x'.repeat(123)]];
 const MILLISECONDS = 20000;
 const url = process.argv[2];
+const isCompressed = Boolean(process.env.INTEROP_COMPRESSED);
 let failures = 0;
 
-const dial = (protocols = [], options = {}) => new WebSocket(url, protocols, { perMessageDeflate: false, ...options });
+const dial = (protocols = [], options = {}) => new WebSocket(url, protocols, { perMessageDeflate: isCompressed && { threshold: 0 }, ...options });
 
 /** The next event of that name, as the array of its arguments. */
 function next(emitter, name) {
@@ -41,6 +42,7 @@ async function test(name, run, ...dialling) {
 
 async function echoes(socket, payload, send) {
   await next(socket, 'open');
+  expect(isCompressed ? 'permessage-deflate' : '', socket.extensions);
   const answer = next(socket, 'message');
   send();
   const [data, isBinary] = await answer;

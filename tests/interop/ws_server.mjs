@@ -10,7 +10,9 @@ import { promisify } from 'node:util';
 const { WebSocketServer } = createRequire(process.env.PEERS_NODE + '/')('ws');
 const SIZES = [0, 1, 125, 126, 65535, 65536, 1 << 20];
 const CLOSES = [[1000, ''], [1001, 'leaving'], [3000, 'äöü'], [4999, 'x'.repeat(123)]];
-const OPEN = 'OPEN protocol=- extensions=-';
+const isCompressed = Boolean(process.env.INTEROP_COMPRESSED);
+const EXTENSIONS = isCompressed ? 'permessage-deflate…' : '-';
+const OPEN = `OPEN protocol=- extensions=${EXTENSIONS}`;
 const CLOSED = 'CLOSED 1000 1';
 let failures = 0;
 let conversation = () => {};
@@ -22,7 +24,7 @@ const isWrong = process.argv[3] === '--wrong';
 const server = new WebSocketServer({
   host: '127.0.0.1',
   port: 0,
-  perMessageDeflate: false,
+  perMessageDeflate: isCompressed && { threshold: 0 },
   maxPayload: 64 << 20,
   handleProtocols: (offered) => (offered.has('superchat') ? 'superchat' : false),
   verifyClient: ({ req, origin }, answer) => (req.url === '/refused' || (origin && isEcho) ? answer(isWrong, 403, 'Forbidden') : answer(true)),
@@ -112,7 +114,7 @@ async function judge() {
   }
   await test('a close without a status', [OPEN, 'CLOSED 1005 1'], (socket) => socket.close());
   await test('an end without a close frame', [OPEN, 'CLOSED 1006 0…'], (socket) => socket.terminate());
-  await test('a sub-protocol of both', ['OPEN protocol=superchat extensions=-', CLOSED], (socket) => socket.close(1000), '/', { PROBE_PROTOCOL: 'chat,superchat' });
+  await test('a sub-protocol of both', [`OPEN protocol=superchat extensions=${EXTENSIONS}`, CLOSED], (socket) => socket.close(1000), '/', { PROBE_PROTOCOL: 'chat,superchat' });
   await test('a refused upgrade', ['FAIL http-403…'], () => {}, '/refused');
   process.exit(failures > 0 ? 1 : 0);
 }

@@ -1,7 +1,7 @@
 //! The receiving half of a connection with compression: inflated pieces in the place of compressed ones.
 //!
 //! Frames come in as ever ([`ReceiveHalf::step`] without this), but into a buffer of the thread, from which a compressed piece is inflated
-//! into the caller's memory, and any other is copied. Once it is known that the rest of a frame is not compressed, it goes straight to the caller.
+//! into the caller's memory, and any other is copied there. Once it is known that the rest of a frame is not compressed, it goes straight to the caller.
 //! Out of scope: inflating itself, and its limit (`protocol::deflate`).
 
 use std::sync::Arc;
@@ -34,13 +34,15 @@ pub(super) struct Inflated {
     kind: MessageKind,
     /// It ends its message.
     ends: bool,
+    /// It is not compressed, and was only more than there was room for.
+    is_plain: bool,
     /// Something may still come of it, or of what is left inside.
     has_more: bool,
 }
 
 impl Inflated {
     fn new(inflation: Inflation, pool: Arc<DeflatePool>, limit: u64) -> Inflated {
-        Inflated { inflation, pool, limit, payload: None, kind: MessageKind::Binary, ends: false, has_more: false }
+        Inflated { inflation, pool, limit, payload: None, kind: MessageKind::Binary, ends: false, is_plain: false, has_more: false }
     }
 
     /// Forgets the message under way: nobody wants it any more.
@@ -58,6 +60,9 @@ impl Inflated {
 
     /// The next piece of what is here; `None` if nothing comes of it without more.
     fn next_piece(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<Piece>> {
+        if self.is_plain {
+            return Ok(Some(self.copy_plain(room)));
+        }
         if !self.inflation.is_inside_message() {
             // Without memory nothing is changed: the next receive tries again.
             self.inflation.begin(self.kind, self.limit, || self.pool.take_inflater())?;
@@ -82,6 +87,22 @@ impl Inflated {
             self.pool.put_inflater(state);
         }
         Ok(piece)
+    }
+}
+
+impl Inflated {
+    fn copy_plain(&mut self, room: &mut [u8]) -> Piece {
+        let mut length = 0;
+        if let Some(payload) = &mut self.payload {
+            length = room.len().min(payload.filled().len());
+            room[..length].copy_from_slice(&payload.filled()[..length]);
+            payload.consume(length);
+            if payload.is_empty() {
+                self.give_payload_back();
+            }
+        }
+        self.has_more = self.payload.is_some();
+        Piece { kind: self.kind, length, ends_message: self.ends && !self.has_more }
     }
 }
 
@@ -161,21 +182,15 @@ impl ReceiveHalf {
             return source(self, room);
         }
         let mut chunk = Buffer::take(Use::Inflate, CHUNK)?;
-        // Between frames nobody knows what comes: not more than fits where it would go if it is not compressed.
-        let most = if rest > 0 { CHUNK } else { CHUNK.min(room.len()) };
-        let step = source(self, &mut chunk.room()[..most]);
+        let step = source(self, chunk.room());
         let Ok(Step::Received(Received::Piece(piece))) = step else {
             chunk.give_back(Use::Inflate);
             return step;
         };
-        if !self.decoder.is_compressed() {
-            room[..piece.length].copy_from_slice(&chunk.room()[..piece.length]);
-            chunk.give_back(Use::Inflate);
-            return step;
-        }
         chunk.add(piece.length);
         inflated.payload = Some(chunk);
-        (inflated.kind, inflated.ends, inflated.has_more) = (piece.kind, piece.ends_message, true);
+        (inflated.kind, inflated.ends, inflated.is_plain) = (piece.kind, piece.ends_message, !self.decoder.is_compressed());
+        inflated.has_more = true;
         let piece = inflated.next_piece(connection, room)?;
         Ok(piece.map_or(Step::Nothing, |piece| Step::Received(Received::Piece(piece))))
     }

@@ -202,9 +202,14 @@ impl Connection {
         self.outbox().take_told()
     }
 
-    /// Every one that waits to be told, though its bytes have not left: nobody will send them any more.
-    pub fn take_all_told(&self) -> Vec<usize> {
-        self.outbox().take_all_told()
+    /// Those whose bytes will never leave.
+    pub fn take_lost(&self) -> Vec<usize> {
+        self.outbox().take_lost()
+    }
+
+    /// Nothing that waits is sent any more.
+    pub fn abandon_sends(&self) {
+        self.outbox().abandon_work();
     }
 
     /// Whether a write may have been what somebody waits for.
