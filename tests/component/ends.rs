@@ -237,6 +237,7 @@ fn a_view_stays_as_it_is_while_the_program_looks() {
     client.look_away();
     client.act();
     assert_eq!(client.heard, [Heard::Text(b"onetwo".into())]);
+    assert!(!client.is_reading(), "all is used, but the network would write over what the program looks at");
     client.look_away();
     flush(&mut client);
     assert!(client.is_reading() && client.wire.len() == 7);
