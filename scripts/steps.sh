@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
+steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop autobahn-client autobahn-server autobahn-deflate)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -163,4 +163,12 @@ step_autobahn_client() {
 step_autobahn_server() {
   build_tree release
   run_judge tests/autobahn/run server
+}
+
+# A slice of the 216 cases about compression, in both roles; scripts/conformance has them all.
+step_autobahn_deflate() {
+  local cases="12.1.1 12.1.10 12.2.5 12.3.7 12.4.12 12.5.16 13.1.1 13.2.3 13.3.5 13.4.7 13.5.10 13.6.13 13.7.18"
+  build_tree release
+  run_judge tests/autobahn/run server --cases "$cases"
+  run_judge tests/autobahn/run client --cases "$cases"
 }

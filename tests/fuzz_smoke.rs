@@ -42,6 +42,25 @@ fn sessions_hear_what_reached_them() {
     }
 }
 
+/// Noise, and compressed text with a few bytes changed.
+#[test]
+#[cfg(feature = "deflate")]
+fn compression_is_the_same_however_it_comes() {
+    let telling = [0x00, 0x01, 0x05, 0xFA, 0xFF, 0x02, 0x03, 0x04, 0x07, 0x11, 0x48, 0xCD, 0xC9, 0xF2, 0x10, 0x14];
+    const SEEDS: [&[u8]; 2] = [include_bytes!("../fuzz/seeds/deflate/hello"), include_bytes!("../fuzz/seeds/deflate/talk")];
+    for seed in 0..20_000 {
+        let mut input = bytes(seed, &telling);
+        if seed % 2 == 0 {
+            let noise = std::mem::replace(&mut input, SEEDS[seed as usize / 2 % 2].to_vec());
+            for change in noise.chunks_exact(2).take(seed as usize / 4 % 4) {
+                let at = usize::from(change[0]) % input.len();
+                input[at] = change[1];
+            }
+        }
+        bodies::deflate::run(&input);
+    }
+}
+
 /// A request, a response, header fields and a URL, each with a few bytes changed, cut out or doubled.
 #[test]
 fn heads_are_read_the_same_however_they_come() {

@@ -19,6 +19,7 @@ pub struct DeflatePool {
 }
 
 /// The last one that came is the first to go: it is still in the cache.
+#[expect(clippy::vec_box, reason = "a state goes from hand to hand in the box it was made in")]
 #[derive(Debug, Default)]
 struct Idle {
     inflaters: Vec<Box<Inflater>>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use ws101::protocol::deflate::{Agreed, Parameters};
+use ws101::protocol::deflate::{Agreed, IS_BUILT, Parameters};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -59,7 +59,8 @@ fn compression() -> impl Strategy<Value = Option<[Agreed; 2]>> {
         server_max_window_bits: server_bits,
     });
     let choices = (parameters, 1..=9u8, prop_oneof![Just(0u32), Just(7), Just(200)]);
-    prop::option::of(choices.prop_map(|(parameters, level, threshold)| ROLES.map(|role| Agreed { parameters, role, level, threshold })))
+    let both = choices.prop_map(|(parameters, level, threshold)| ROLES.map(|role| Agreed { parameters, role, level, threshold }));
+    prop::option::of(both).prop_map(|agreed| agreed.filter(|_| IS_BUILT))
 }
 
 /// What one program has sent so far.
