@@ -548,7 +548,7 @@ WS_API ws_status ws_cleanup(uint32_t timeout_ms) WS_NOEXCEPT;
  * @return WS_OK: a thread was in such a call, or (_SEND) the library itself had something to send. A call that was about to end by
  *         itself may still do so;
  *         WS_ERROR_INVALID_PARAMETER: there is no such operation;
- *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
+ *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session or a protocol component, on which nothing waits;
  *         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.
  *
  * Any thread. Does not wait: a waiting call returns within some 20 ms. Not sticky: the next call waits again.
@@ -598,7 +598,7 @@ WS_API ws_status ws_handshake(ws_handle request) WS_NOEXCEPT;
 /**
  * Adds a header: of a client to the request, of a server to the answer (the 101, or ws_respond's).
  *
- * @param request The request. What is added after its handshake (client) or its answer (server) is not sent.
+ * @param request The request, or a protocol component. What is added after its handshake (client) or its answer (server) is not sent.
  * @param name    A token. The names that belong to the upgrade or to the connection are refused (Sec-WebSocket-*, Upgrade,
  *                Connection, Content-Length and their kin); sub-protocols are set by WS_OPTION_SUBPROTOCOLS. A client may set
  *                Host, once.
@@ -640,7 +640,7 @@ WS_API ws_status ws_set_credentials(ws_handle request, uint32_t target, uint32_t
 /**
  * Asks for a header of the peer by its name: of the answer (client), of the request (server).
  *
- * @param request The request, after its handshake; it stays possible after the upgrade.
+ * @param request The request, or a protocol component, after its handshake; it stays possible after the upgrade.
  * @param name    Compared without regard to case.
  * @param index   Which one of several with this name, from 0, in the order in which they came.
  * @param value   OUT: the value as it came, terminated. NULL if *length is 0.
@@ -661,7 +661,7 @@ WS_API ws_status ws_query_header(ws_handle request, const char *name, uint32_t i
 /**
  * Enumerates the peer's headers, in the order in which they came.
  *
- * @param request  The request, after its handshake.
+ * @param request  The request, or a protocol component, after its handshake.
  * @param position From 0.
  * @param name     OUT: a terminated text of the library, valid until the request is closed.
  * @param value    OUT: likewise.
@@ -680,7 +680,7 @@ WS_API ws_status ws_query_header_at(ws_handle request, uint32_t position, const 
 /**
  * Asks for the HTTP status of the answer.
  *
- * @param request     A client's request, after its handshake.
+ * @param request     A client's request, or a client's protocol component, after its handshake.
  * @param http_status OUT: 101 for an upgrade, else why not: 401, 404, …
  *
  * @return WS_OK;
@@ -826,7 +826,7 @@ WS_API ws_status ws_shutdown(ws_handle websocket, uint16_t status, const void *r
 /**
  * Tells the status and the reason of the peer's close frame, as often as it is asked.
  *
- * @param websocket The connection.
+ * @param websocket The connection, or a protocol component.
  * @param status    OUT: the status; WS_CLOSE_EMPTY if the close frame had none.
  * @param reason    OUT: the reason in UTF-8, not terminated. NULL if capacity is 0. 123 bytes are always enough.
  * @param capacity  The room in reason, in bytes.
@@ -899,7 +899,8 @@ WS_API ws_status ws_accept(ws_handle listener, ws_handle *request) WS_NOEXCEPT;
  * Reads the request first if ws_handshake did not. Headers are added by ws_add_header before; Content-Length and
  * Connection: close come from the library.
  *
- * @param request      A server's request that was not upgraded or answered.
+ * @param request      A server's request that was not upgraded or answered; or a server's protocol component that has told of a
+ *                     request: the answer comes out as actions.
  * @param http_status  200-599.
  * @param content_type The Content-Type. NULL = none.
  * @param body         The body. NULL if length is 0.
@@ -1029,33 +1030,33 @@ enum {
     WS_OPTION_CONNECT_TIMEOUT = 3,
     /** u32, ms. One call of ws_receive. Default 0. All. */
     WS_OPTION_RECEIVE_TIMEOUT = 6,
-    /** Text, query. Of a listener with the real port. Request, websocket, listener. */
+    /** Text, query. Of a listener with the real port. Request, websocket, listener, protocol component. */
     WS_OPTION_URL = 34,
-    /** void *. The program's own pointer, never followed. Default NULL. All. */
+    /** void *. The program's own pointer, never followed. Default NULL. All, protocol component. */
     WS_OPTION_CONTEXT = 45,
-    /** u32, bytes, 256-16777216. The peer's HTTP head. Default 65536. Session, request, listener. */
+    /** u32, bytes, 256-16777216. The peer's HTTP head. Default 65536. Session, request, listener, protocol component. */
     WS_OPTION_MAX_HEAD_SIZE = 91,
-    /** u32, ms. The whole closing handshake. Default 10000. All. */
+    /** u32, ms. The whole closing handshake. Default 10000. All, protocol component. */
     WS_OPTION_CLOSE_TIMEOUT = 115,
-    /** u32, ms, 0 = off, at least 100. Silence after which a ping is sent. Default 30000. All. */
+    /** u32, ms, 0 = off, at least 100. Silence after which a ping is sent. Default 30000. All, protocol component. */
     WS_OPTION_KEEPALIVE_INTERVAL = 116,
-    /** u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener. */
+    /** u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener, protocol component. */
     WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
-    /** u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener. */
+    /** u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener, protocol component. */
     WS_OPTION_SEND_BUFFER_SIZE = 123,
-    /** u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener. */
+    /** u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener, protocol component. */
     WS_OPTION_HANDSHAKE_TIMEOUT = 13000,
     /** u32, ms. One call of ws_send. Default 0. All. */
     WS_OPTION_SEND_TIMEOUT = 13001,
-    /** u32, ms. How long a ping may go unanswered; 0 = for ever. Default 20000. All. */
+    /** u32, ms. How long a ping may go unanswered; 0 = for ever. Default 20000. All, protocol component. */
     WS_OPTION_KEEPALIVE_TIMEOUT = 13002,
     /** u32, ms. The whole name lookup. Default 10000. Session, client's request. */
     WS_OPTION_RESOLVE_TIMEOUT = 13003,
-    /** u64, bytes, not 0. Default 16777216 for whole messages; pieces are bounded only if it was set. All. */
+    /** u64, bytes, not 0. Default 16777216 for whole messages; pieces are bounded only if it was set. All, protocol component. */
     WS_OPTION_MAX_MESSAGE = 13010,
-    /** u32, not 0. Frames that one message may have. Default 131072. All. */
+    /** u32, not 0. Frames that one message may have. Default 131072. All, protocol component. */
     WS_OPTION_MAX_FRAGMENTS = 13011,
-    /** u32, 16-65536. Fields of the peer's HTTP head. Default 128. Session, request, listener. */
+    /** u32, 16-65536. Fields of the peer's HTTP head. Default 128. Session, request, listener, protocol component. */
     WS_OPTION_MAX_HEADERS = 13012,
     /** u64, bytes, not 0. What may wait to be sent. Default 16777216. All. */
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
@@ -1065,39 +1066,39 @@ enum {
     WS_OPTION_MAX_CONNECTIONS = 13015,
     /** u32, 0 = no limit. Accepted requests that are not answered; ws_accept waits above that. Default 0. Session, listener. */
     WS_OPTION_MAX_HANDSHAKES = 13016,
-    /** u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All. */
+    /** u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All, protocol component. */
     WS_OPTION_MANUAL_CLOSE = 13020,
     /** u32, 0 or 1. TCP_NODELAY. Default 1. All. */
     WS_OPTION_NODELAY = 13021,
-    /** u32, 0 or 1. Check text for UTF-8 before it is sent. Default 1. All. */
+    /** u32, 0 or 1. Check text for UTF-8 before it is sent. Default 1. All, protocol component. */
     WS_OPTION_CHECK_SENT_TEXT = 13022,
     /** u32, 0 or 1. A signal ends a wait with WS_ERROR_INTERRUPTED. Default 0. All. */
     WS_OPTION_INTERRUPTIBLE = 13023,
-    /** Text, "a, b": offered by a client; known to a server, the best first. Default "". Session, request, listener. */
+    /** Text, "a, b": offered by a client; known to a server, the best first. Default "". Session, request, listener, protocol component. */
     WS_OPTION_SUBPROTOCOLS = 13030,
-    /** Text, query. The chosen one, "" = none. Request after its handshake, websocket. */
+    /** Text, query. The chosen one, "" = none. Request after its handshake, websocket, protocol component. */
     WS_OPTION_SUBPROTOCOL = 13031,
-    /** Text, query. As agreed, "" = none. Websocket. */
+    /** Text, query. As agreed, "" = none. Websocket, protocol component. */
     WS_OPTION_EXTENSIONS = 13032,
-    /** Text, "https://a.example, …": what a server accepts besides its own; "*" = any. Default "". Session, listener, server's request. */
+    /** Text, "https://a.example, …": what a server accepts besides its own; "*" = any. Default "". Session, listener, server's request, protocol component. */
     WS_OPTION_ORIGINS = 13033,
-    /** u32, query. 1 if it asks for a WebSocket. Server's request after its handshake. */
+    /** u32, query. 1 if it asks for a WebSocket. Server's request after its handshake, protocol component. */
     WS_OPTION_IS_WEBSOCKET = 13034,
-    /** Text, query. Of the request line. Server's request after its handshake. */
+    /** Text, query. Of the request line. Server's request after its handshake, protocol component. */
     WS_OPTION_METHOD = 13035,
-    /** Text, query. Of the request line: path and query. Server's request after its handshake. */
+    /** Text, query. Of the request line: path and query. Server's request after its handshake, protocol component. */
     WS_OPTION_TARGET = 13036,
     /** Text, query. "127.0.0.1:8000"; IPv6 in brackets. Request once it is connected, websocket, listener. */
     WS_OPTION_LOCAL_ADDRESS = 13037,
     /** Text, query. Likewise, of the peer. Request once it is connected, websocket. */
     WS_OPTION_REMOTE_ADDRESS = 13038,
-    /** u32, query. Bits: 1 a close frame was sent, 2 one was received. Websocket. */
+    /** u32, query. Bits: 1 a close frame was sent, 2 one was received. Websocket, protocol component. */
     WS_OPTION_CLOSE_STATE = 13039,
-    /** u32, query. 1 session, 2 request, 3 websocket, 4 listener, 5 loop, 6 prepared message, 7 protocol component. All. */
+    /** u32, query. 1 session, 2 request, 3 websocket, 4 listener, 5 loop, 6 prepared message, 7 protocol component. All, protocol component. */
     WS_OPTION_HANDLE_KIND = 13040,
-    /** u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, and WS_NO_HANDLE. */
+    /** u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, protocol component, and WS_NO_HANDLE. */
     WS_OPTION_FEATURES = 13041,
-    /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket. */
+    /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket, protocol component (bytes, frames and messages alone). */
     WS_OPTION_STATISTICS = 13042,
     /** ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session. */
     WS_OPTION_LOOP = 13050,
@@ -1107,7 +1108,7 @@ enum {
     WS_OPTION_PING_EVENTS = 13052,
     /** u32, 0 or 1. Events carry whole messages, and no receive is posted; asynchronous sessions only. Default 0. All. */
     WS_OPTION_WHOLE_MESSAGES = 13053,
-    /** ws_compression. Of a websocket what was agreed on, all 0 = nothing. Session, request, listener; query: websocket. */
+    /** ws_compression. Of a websocket what was agreed on, all 0 = nothing. Session, request, listener, protocol component; query: websocket. */
     WS_OPTION_COMPRESSION = 13060,
     /** Text, "http://user:password@host:port" or "socks5://…"; a query leaves the login out. Default "". Session, client's request. */
     WS_OPTION_PROXY = 13070,
@@ -1390,8 +1391,38 @@ WS_API ws_status ws_send_prepared(ws_handle websocket, ws_handle message) WS_NOE
 /* ===================================================================================================================
  *  11. The protocol component
  *
- *  The protocol alone, for programs that bring their own transport: no socket, no clock, no entropy. One thread at a time per
- *  handle. Not built yet, and unstable until version 1.0.
+ *  The protocol alone, for programs that bring their own transport: no socket, no thread, no clock and no entropy of its own. It is
+ *  the very core of the chapters before, turned into a list of things to do, after Windows' WebSocket Protocol Component API:
+ *
+ *      unsigned char seed[32];                                     // from the system's generator
+ *      ws_protocol_create(0, seed, &protocol);
+ *      ws_protocol_begin(protocol, "ws://server.example/chat");
+ *      for (;;) {
+ *          ws_action action = {.size = sizeof action};
+ *          size_t count = 0;
+ *          ws_protocol_get_action(protocol, now(), &action);
+ *          switch (action.kind) {
+ *          case WS_ACTION_SEND_TO_NETWORK:           count = write_all(action.parts); break;
+ *          case WS_ACTION_RECEIVE_FROM_NETWORK:      count = read_some(action.room, action.room_length); break;
+ *          case WS_ACTION_INDICATE_RECEIVE_COMPLETE: use(action.status, action.type, action.parts[0]); break;
+ *          case WS_ACTION_CLOSED:                    return;
+ *          }
+ *          ws_protocol_complete_action(protocol, action.id, now(), count);
+ *          if (action.kind == WS_ACTION_HANDSHAKEN || action.kind == WS_ACTION_INDICATE_RECEIVE_COMPLETE)
+ *              ws_protocol_receive(protocol, NULL, 0, NULL);       // the next piece, as a view; not possible after the close frame
+ *      }
+ *
+ *  1. After any call ask for actions, until WS_ACTION_NONE or WS_ACTION_WAKE_AT. Nothing is ever called back.
+ *  2. Of each kind at most one action is under way: from ws_protocol_get_action to ws_protocol_complete_action. Different kinds are
+ *     independent. A program that must wait (poll, io_uring) keeps an action, asks for others, and completes it later.
+ *  3. Memory that is lent with ws_protocol_send or ws_protocol_receive stays the component's until the action that tells of its end comes
+ *     out, or until ws_close_handle. If that end is a failure (an abort, a time limit, a lost peer), a write or a read under way may still
+ *     name this memory: the program stops its transport before it uses the memory again.
+ *  4. Memory of the component that an action names (parts, room, views) is valid until the action is completed or the handle closed.
+ *  5. One thread at a time per handle. A second one gets WS_ERROR_INVALID_OPERATION and does no harm; but what an action names is not
+ *     protected by that.
+ *
+ *  Unstable until version 1.0.
  * =================================================================================================================== */
 
 /** Kinds of action (ws_action.kind). */
@@ -1421,117 +1452,179 @@ typedef struct ws_action {
 } ws_action;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes one end of a connection, for a program that has its own transport.
+ * Makes one end of a connection, for a program that has its own transport.
  *
  * @param role     0 client, 1 server.
- * @param seed32   32 bytes of entropy, from which keys and masks are made; copied.
+ * @param seed32   32 bytes that nobody can predict, from the system's generator: the handshake's key and the masks follow from them and
+ *                 from the calls, so that the same seed and calls give the same bytes. One seed for one component. Copied.
  * @param protocol OUT: the end; close it with ws_close_handle.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: seed32 or protocol is NULL, or role is neither 0 nor 1.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: seed32 or protocol is NULL, or role is neither 0 nor 1; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait. As WebSocketCreateClientHandle and WebSocketCreateServerHandle.
  */
 WS_API ws_status ws_protocol_create(uint32_t role, const void *seed32, ws_handle *protocol) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Begins the handshake as bytes of HTTP/1.1, which come out as actions.
+ * Begins the handshake as bytes of HTTP/1.1, which come and go as actions, until WS_ACTION_HANDSHAKEN.
+ *
+ * A client's request is queued; ws_add_header adds to it before, WS_OPTION_SUBPROTOCOLS says what to offer. A server waits for a
+ * request. WS_ACTION_HANDSHAKEN has, in `status`, a client's outcome: WS_OK and the connection is open, WS_ERROR_UPGRADE_REFUSED
+ * or WS_ERROR_INVALID_SERVER_RESPONSE and WS_ACTION_CLOSED follows. A server's says that a request is here, which
+ * ws_protocol_accept opens or ws_respond refuses; what breaks the rules of the upgrade the library has refused by itself
+ * (WS_ERROR_UPGRADE_REFUSED). ws_query_header, ws_query_header_at, ws_query_response and the options tell what the peer said.
  *
  * @param protocol The component.
- * @param url      Client: as for ws_connect. Server: NULL.
+ * @param url      Client: as for ws_connect; only the request is made of it. Server: NULL.
  *
- * @return WS_ERROR_INVALID_PARAMETER: url is not UTF-8;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: url is not UTF-8, NULL for a client, or not NULL for a server; or WS_OPTION_SUBPROTOCOLS has what
+ *         is no sub-protocol;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: a handshake was begun before;
+ *         WS_ERROR_INVALID_URL, WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_INVALID_HEADER: Host was added twice;
+ *         WS_ERROR_INVALID_OPERATION: another thread is in a call on it; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
- * One thread at a time. Does not wait.
+ * One thread at a time. Does not wait. RFC 6455 §4.
  */
 WS_API ws_status ws_protocol_begin(ws_handle protocol, const char *url) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Server: accepts the request that has arrived; the 101 comes out as an action.
+ * Server: accepts the request that WS_ACTION_HANDSHAKEN told of. The 101 comes out as an action, with the headers of ws_add_header.
+ *
+ * The connection is open with this call: what is sent from now on goes behind the 101.
  *
  * @param protocol The component.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: it is a client's, no request has come, it was answered, or it does not ask for a WebSocket;
+ *         WS_ERROR_INVALID_OPERATION: another thread is in a call on it; WS_ERROR_NOT_ENOUGH_MEMORY; or why the connection is over.
  *
  * One thread at a time. Does not wait.
  */
 WS_API ws_status ws_protocol_accept(ws_handle protocol) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Begins the handshake as lists of headers, for programs that have their own HTTP.
+ * Begins the handshake as lists of headers, for a program that has its own HTTP. There are no actions until ws_protocol_end_headers.
+ *
+ * A client sends GET with its own Host and what comes out here, and ends with the headers of the answer, if that is a 101. A server gives the
+ * headers of a request (the program has seen to it that this is a GET in HTTP/1.1), and answers 101 with what comes out.
  *
  * @param protocol         The component.
- * @param received         Server: the request's headers. Client: NULL.
- * @param count            How many.
- * @param additional       OUT: the headers to send; valid until the next call on the component.
+ * @param received         Server: all headers of the request. Client: NULL.
+ * @param count            How many; 0 with NULL.
+ * @param additional       OUT: the headers to send, those of ws_add_header among them; in memory of the library, valid until
+ *                         ws_protocol_end_headers returns WS_OK or the component is closed.
  * @param additional_count OUT: how many.
  *
- * @return WS_ERROR_INVALID_PARAMETER: additional or additional_count is NULL, or received is NULL with a count;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: additional or additional_count is NULL, received is NULL with a count, or it is (not) NULL for a
+ *         server (client);
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: a handshake was begun before, or the request does not ask for a WebSocket;
+ *         WS_ERROR_UPGRADE_REFUSED: the request breaks the rules, or comes from a foreign Origin; ws_last_error has the HTTP status to
+ *         answer with. After these two the server may call it again with another request;
+ *         WS_ERROR_INVALID_HEADER: what is received cannot be a header;
+ *         WS_ERROR_INVALID_OPERATION: another thread is in a call on it; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
- * One thread at a time. Does not wait. As WebSocketBeginClientHandshake and WebSocketBeginServerHandshake.
+ * One thread at a time. Does not wait. As WebSocketBeginClientHandshake and WebSocketBeginServerHandshake. RFC 6455 §4.
  */
 WS_API ws_status ws_protocol_begin_headers(ws_handle protocol, const ws_header *received, size_t count,
                                            const ws_header **additional, size_t *additional_count) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Client: ends the handshake with the headers of the answer. Server: they were sent.
+ * Ends the handshake as lists of headers: with WS_OK the connection is open. No WS_ACTION_HANDSHAKEN follows.
  *
  * @param protocol The component.
- * @param received Client: the answer's headers. Server: NULL.
- * @param count    How many.
+ * @param received Client: all headers of the answer, whose status was 101. Server, whose 101 was sent: NULL.
+ * @param count    How many; 0 with NULL.
  *
- * @return WS_ERROR_INVALID_PARAMETER: received is NULL with a count;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: received is NULL with a count, or it is (not) NULL for a client (server);
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: ws_protocol_begin_headers has not begun, or the handshake is done;
+ *         WS_ERROR_INVALID_SERVER_RESPONSE: the answer has a wrong accept value, sub-protocol or extension, and is not to be used;
+ *         WS_ERROR_INVALID_HEADER: what is received cannot be a header;
+ *         WS_ERROR_INVALID_OPERATION: another thread is in a call on it.
  *
  * One thread at a time. Does not wait. As WebSocketEndClientHandshake and WebSocketEndServerHandshake.
  */
 WS_API ws_status ws_protocol_end_headers(ws_handle protocol, const ws_header *received, size_t count) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Queues a message, or a part of one; the bytes come out as actions.
+ * Queues a message, or a part of one, as one frame; its bytes come out as actions, in the order of the calls.
+ *
+ * Several sends may wait. Each ends with one WS_ACTION_INDICATE_SEND_COMPLETE: WS_OK once all of it was written, or why it was not.
  *
  * @param protocol The component.
  * @param type     As for ws_send.
- * @param flags    As for ws_send_ex.
- * @param parts    The bytes; they belong to the component until WS_ACTION_INDICATE_SEND_COMPLETE. NULL if count is 0.
- * @param count    How many parts.
+ * @param flags    As for ws_send_ex; WS_SEND_NOTIFY changes nothing, every send is told of.
+ * @param parts    The bytes, in order. They are lent, and must not change, until WS_ACTION_INDICATE_SEND_COMPLETE comes out for this send;
+ *                 the array itself is copied. NULL if count is 0.
+ * @param count    How many parts; 0 is an empty message.
  * @param context  Given back in that action; never followed.
  *
- * @return WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, or type or a flag is unknown;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK: that action will come;
+ *         WS_ERROR_INVALID_PARAMETER: parts is NULL with a count, a part's data is NULL with a length, a flag is unknown, or type and text
+ *         as for ws_send;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: the handshake is not done;
+ *         WS_ERROR_INVALID_OPERATION: a close frame was queued or received, WS_SEND_WHOLE met an open fragmented message, or another
+ *         thread is in a call on it;
+ *         WS_ERROR_NOT_ENOUGH_MEMORY; or why the connection is over. Nothing was queued then, and no action will come.
  *
- * One thread at a time. Does not wait. As WebSocketSend.
+ * One thread at a time. Does not wait. As WebSocketSend. RFC 6455 §5.4, §6.1.
  */
 WS_API ws_status ws_protocol_send(ws_handle protocol, ws_buffer_type type, uint32_t flags, const ws_bytes *parts,
                                   size_t count, void *context) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Asks for the next piece of a message; it comes as an action.
+ * Asks for the next piece of a message, or for the peer's close frame: one WS_ACTION_INDICATE_RECEIVE_COMPLETE.
+ *
+ * As of ws_receive a piece is at most one frame's payload, and comes as soon as there is any. One receive at a time: the next may be
+ * asked for when that action is completed.
+ *
+ * Also while no receive is asked for bytes are wanted from the network, up to the first data frame: so pings are answered, and the end
+ * is seen.
  *
  * @param protocol The component.
- * @param buffer   Where to put it; it belongs to the component until WS_ACTION_INDICATE_RECEIVE_COMPLETE. NULL = a view.
+ * @param buffer   Where to put it. It is lent, and must be left alone, until WS_ACTION_INDICATE_RECEIVE_COMPLETE comes out; the rest of a large
+ *                 frame is read from the network straight into it. NULL = a view: the piece stays in the component's memory,
+ *                 valid until that action is completed, and nothing is read from the network meanwhile.
  * @param length   The room in buffer, in bytes; 0 with NULL.
  * @param context  Given back in that action; never followed.
  *
- * @return WS_ERROR_INVALID_PARAMETER: only one of buffer and length is 0;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK: that action will come;
+ *         WS_ERROR_INVALID_PARAMETER: only one of buffer and length is 0;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: the handshake is not done;
+ *         WS_ERROR_INVALID_OPERATION: a receive waits already or its action was not completed, the close frame was told already, the
+ *         connection is closed, or another thread is in a call on it; or why else the connection is over. No action will come then.
  *
- * One thread at a time. Does not wait. As WebSocketReceive.
+ * One thread at a time. Does not wait. As WebSocketReceive. RFC 6455 §6.2.
  */
 WS_API ws_status ws_protocol_receive(ws_handle protocol, void *buffer, size_t length, void *context) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Queues a control frame.
+ * Queues a control frame. The library sends pongs, keep-alive pings and the answer to a close frame by itself.
+ *
+ * A close frame goes after everything that was queued before it; then nothing more can be sent, and receiving goes on until the
+ * peer's, or until WS_OPTION_CLOSE_TIMEOUT is over. Pings and pongs go between frames; one that still waits is replaced by the next.
  *
  * @param protocol The component.
  * @param opcode   8 close, 9 ping, 10 pong.
  * @param status   Of a close frame, as for ws_close; else 0.
- * @param data     The reason, or the payload. NULL if length is 0.
+ * @param data     The reason, in UTF-8, or the payload; copied. NULL if length is 0.
  * @param length   In bytes; at most 123 with a close frame, else 125.
  *
- * @return WS_ERROR_INVALID_PARAMETER: opcode is unknown, data is NULL with a length, or length is above 125;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK: it was queued, or the peer's close frame was answered already;
+ *         WS_ERROR_INVALID_PARAMETER: opcode, status, data or length is not as above;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: the handshake is not done;
+ *         WS_ERROR_INVALID_OPERATION: this side has sent its close frame, the connection is closed, or another thread is in a call
+ *         on it; or why else the connection is over.
  *
  * One thread at a time. Does not wait. RFC 6455 §5.5.
  */
@@ -1539,28 +1632,49 @@ WS_API ws_status ws_protocol_control(ws_handle protocol, uint32_t opcode, uint16
                                      size_t length) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Asks what is to be done next.
+ * Asks what is to be done next. Call it after every other call, until it has nothing: WS_ACTION_NONE or WS_ACTION_WAKE_AT.
+ *
+ * WS_ACTION_SEND_TO_NETWORK: write `parts`, both if the second is not empty, in order.
+ * WS_ACTION_RECEIVE_FROM_NETWORK: read at least a byte into `room`, at most `room_length`.
+ * WS_ACTION_INDICATE_SEND_COMPLETE: a send has ended with `status`; its parts are the program's again.
+ * WS_ACTION_INDICATE_RECEIVE_COMPLETE: a receive has ended with `status`; with WS_OK `type` says what came, and parts[0] where it is: in the
+ * buffer, which is the program's again, or in the component. For WS_CLOSE_FRAME it is the reason; ws_query_close_status has the status.
+ * WS_ACTION_HANDSHAKEN: see ws_protocol_begin.
+ * WS_ACTION_CLOSED: the connection is over: WS_OK after both close frames, else why. Close the transport. It comes once, and last.
+ * WS_ACTION_WAKE_AT: nothing now; ask again at `wake_at_ms`, even if nothing happens before: for keep-alive and time limits.
+ * WS_ACTION_NONE: nothing now, and nothing later by itself.
+ *
+ * Every action but the last two is completed with its `id`, when it is done; until then its memory is valid and no other of its kind comes
+ * out. So a write that waits does not hold up reads, nor the other way round. Fields that do not belong to the kind are 0.
  *
  * @param protocol The component.
- * @param now_ms   The time, on any clock that only goes forward, in milliseconds.
- * @param action   OUT: the action; set action->size before. Valid until it is completed.
+ * @param now_ms   The time, on any clock that only goes forward, in milliseconds. Always the same clock.
+ * @param action   OUT: the action; set action->size before.
  *
- * @return WS_ERROR_INVALID_PARAMETER: action is NULL, or its size is not that of any version;
- *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK; the outcome of what the action tells is in action->status, and ws_query_error(protocol, ...) has its reason;
+ *         WS_ERROR_INVALID_PARAMETER: action is NULL, or its size is not that of any version;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INVALID_OPERATION: another thread is in a call on it.
  *
  * One thread at a time. Does not wait. As WebSocketGetAction.
  */
 WS_API ws_status ws_protocol_get_action(ws_handle protocol, uint64_t now_ms, ws_action *action) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Says that an action was done.
+ * Says that an action was done.
+ *
+ * A part is enough: what was not written comes out again. A read of 0 bytes says that the transport has ended. If it has failed, call
+ * ws_protocol_abort. To complete WS_ACTION_NONE or WS_ACTION_WAKE_AT, whose id is 0, is not necessary, and does nothing.
  *
  * @param protocol    The component.
- * @param id          Of the action.
+ * @param id          Of the action. Afterwards its memory is no longer valid.
  * @param now_ms      As for ws_protocol_get_action.
- * @param transferred How many bytes were written or read; a read with 0 = the transport's end.
+ * @param transferred How many bytes were written or read; of other actions it is ignored.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK;
+ *         WS_ERROR_INVALID_PARAMETER: transferred is more than the action has; it is still under way;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INVALID_OPERATION: no action with this id is under way, or another thread is in a call on it.
  *
  * One thread at a time. Does not wait. As WebSocketCompleteAction.
  */
@@ -1568,11 +1682,16 @@ WS_API ws_status ws_protocol_complete_action(ws_handle protocol, uint64_t id, ui
                                              size_t transferred) WS_NOEXCEPT;
 
 /**
- * Not built yet: no component can be made. Gives up: every queued operation completes as cancelled.
+ * Gives the connection up: what waits ends with WS_ERROR_CANCELLED, then WS_ACTION_CLOSED comes. No close frame is sent.
+ *
+ * Actions under way may be completed or not; nothing more comes of them. Those that name memory of the component are valid until it is
+ * closed: end what the transport does with them before ws_close_handle.
  *
  * @param protocol The component.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component.
+ * @return WS_OK, also if the connection was over already;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: protocol is not an open component;
+ *         WS_ERROR_INVALID_OPERATION: another thread is in a call on it.
  *
  * One thread at a time. Does not wait. As WebSocketAbortHandle.
  */

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client;
+use crate::component::ProtocolComponent;
 use crate::connection::{Connection, Prepared};
 use crate::driver::caretaker;
 use crate::driver::event_loop::{EventKind, OwnedEvent, Recipient, Shared, Socket};
@@ -87,6 +88,8 @@ pub enum Object {
     Loop(Arc<Shared>),
     /// See [`Prepared`].
     PreparedMessage(Arc<Prepared>),
+    /// See [`ProtocolComponent`].
+    ProtocolComponent(Arc<ProtocolComponent>),
 }
 
 impl Object {
@@ -99,6 +102,7 @@ impl Object {
             Object::Listener(_) => Kind::Listener,
             Object::Loop(_) => Kind::Loop,
             Object::PreparedMessage(_) => Kind::PreparedMessage,
+            Object::ProtocolComponent(_) => Kind::ProtocolComponent,
         }
     }
 
@@ -114,7 +118,7 @@ impl Object {
     /// Ends what the object is doing and wakes every call that waits for it.
     fn close(&self) {
         match self {
-            Object::Session(_) => {}
+            Object::Session(_) | Object::ProtocolComponent(_) => {}
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
             Object::WebSocket(connection) => connection.drop_connection(),
@@ -142,7 +146,7 @@ impl Object {
             Object::ServerRequest(request) => request.is_async(),
             Object::Listener(listener) => listener.is_async(),
             Object::LoopSocket(_) => true,
-            Object::WebSocket(_) | Object::Loop(_) | Object::PreparedMessage(_) => false,
+            Object::WebSocket(_) | Object::Loop(_) | Object::PreparedMessage(_) | Object::ProtocolComponent(_) => false,
         }
     }
 
@@ -190,7 +194,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The session that the handle stands for; 12018 if it stands for something else, as the next four.
+    /// The session that the handle stands for; 12018 if it stands for something else, as the next ones.
     pub fn session(&self) -> Result<&Arc<Session>> {
         if let Object::Session(session) = &self.object { Ok(session) } else { Err(wrong_kind(Kind::Session.text(), &self.object)) }
     }
@@ -229,6 +233,15 @@ impl Entry {
         if let Object::Listener(listener) = &self.object { Ok(listener) } else { Err(wrong_kind(Kind::Listener.text(), &self.object)) }
     }
 
+    /// The protocol without a socket.
+    pub fn protocol_component(&self) -> Result<&Arc<ProtocolComponent>> {
+        if let Object::ProtocolComponent(component) = &self.object {
+            Ok(component)
+        } else {
+            Err(wrong_kind(Kind::ProtocolComponent.text(), &self.object))
+        }
+    }
+
     /// Whom to tell about this handle.
     pub fn notify(&self) -> Notify {
         let (callback, context) = self.address.read();
@@ -251,7 +264,10 @@ impl Entry {
     ///
     /// A connection that has failed as a whole keeps that reason: it explains everything after it, whoever noticed it.
     pub fn last_error(&self) -> Option<Error> {
-        let failure = self.object.connection().and_then(Connection::failure);
+        let failure = match &self.object {
+            Object::ProtocolComponent(component) => component.failure(),
+            other => other.connection().and_then(Connection::failure),
+        };
         failure.or_else(|| self.record().last_error.clone())
     }
 

@@ -3,7 +3,7 @@
 //! A handle-based C ABI in the manner of WinHTTP's WebSocket API, client and server. The house, from the street to the cellar:
 //!
 //! ```text
-//! ffi ─► handle ─► session · client · server ─► driver ─► connection ─► protocol   pure: no socket, clock, randomness, thread, unsafe
+//! ffi ─► handle ─► session · client · server · component ─► driver ─► connection ─► protocol   pure: no socket, clock, randomness, thread, unsafe
 //!                                                              └──────► transport  bytes: TCP; knows no WebSocket
 //! ground floor, used by all: bytes (mask, utf8) · http (head) · error · options · process · sync
 //! ```
@@ -13,6 +13,7 @@
 
 pub mod bytes;
 pub mod client;
+pub mod component;
 pub mod connection;
 pub mod driver;
 pub mod error;

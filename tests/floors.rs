@@ -13,6 +13,7 @@ const ROOMS: &[(&str, u32)] = &[
     ("handle", 6),
     ("session", 5),
     ("client", 5),
+    ("component", 5),
     ("server", 5),
     ("driver", 4),
     ("connection", 3),

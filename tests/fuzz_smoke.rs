@@ -25,6 +25,16 @@ fn the_decoder_says_what_the_model_says() {
 }
 
 #[test]
+fn components_hear_what_reached_them_whatever_is_done_when() {
+    let telling = [0x00, 0x20, 0x30, 0xA0, 0x05, 0x06, 0x86, 0x07, 0x87, 0x08, 0x88, 0x09, 0x0E, 0x8E, 0x8F, 0x01, 0x02, 0x03];
+    for seed in 0..20_000 {
+        bodies::components::run(&bytes(seed, &telling));
+        // The first byte chooses compression.
+        bodies::components::run(&[&[seed as u8 | 0x80][..], &bytes(!seed, &telling)].concat());
+    }
+}
+
+#[test]
 fn sessions_hear_what_reached_them() {
     let telling = [0x00, 0x30, 0x80, 0xB0, 0x06, 0x86, 0x07, 0x87, 0x08, 0x09, 0x8A, 0x0C, 0x01, 0x02, 0x03];
     for seed in 0..5_000 {

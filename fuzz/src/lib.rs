@@ -2,6 +2,7 @@
 //!
 //! Every body asserts properties; "no panic" is only the least of them. Out of scope: making the bytes.
 
+pub mod components;
 pub mod deflate;
 pub mod frames;
 pub mod heads;

@@ -189,7 +189,7 @@ fn expected(sender: Role, limits: Limits, arrived: &[u8]) -> (Vec<Heard>, Vec<u8
 }
 
 /// RFC 6455 §5.5.1 and §7.4, in the plainest way.
-fn judge_close(payload: &[u8]) -> Result<(u16, String), Violation> {
+pub(super) fn judge_close(payload: &[u8]) -> Result<(u16, String), Violation> {
     if payload.is_empty() {
         return Ok((1005, String::new()));
     }

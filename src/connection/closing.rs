@@ -115,10 +115,7 @@ impl Connection {
 
     /// The peer's close status and reason, 1005 for a close frame without one; 4317 before it has come.
     pub fn peer_close(&self) -> Result<(u16, Vec<u8>)> {
-        match self.outbox().lifecycle.received() {
-            Some(frame) => Ok((frame.status(), frame.reason().as_bytes().to_vec())),
-            None => Err(Error::new(Status::InvalidOperation, "the peer has sent no close frame")),
-        }
+        self.outbox().lifecycle.told()
     }
 
     /// Why the connection failed.

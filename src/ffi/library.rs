@@ -182,7 +182,7 @@ pub unsafe extern "C" fn ws_set_callback(any: ws_handle, callback: ws_callback, 
 /// @return WS_OK: a thread was in such a call, or (_SEND) the library itself had something to send. A call that was about to end by
 ///         itself may still do so;
 ///         WS_ERROR_INVALID_PARAMETER: there is no such operation;
-///         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session, on which nothing waits;
+///         WS_ERROR_INVALID_HANDLE; WS_ERROR_INCORRECT_HANDLE_TYPE: a session or a protocol component, on which nothing waits;
 ///         WS_ERROR_INVALID_OPERATION: nothing was waiting, or this kind of handle has no such operation.
 ///
 /// Any thread. Does not wait: a waiting call returns within some 20 ms. Not sticky: the next call waits again.
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn ws_cancel(any: ws_handle, operation: ws_operation) -> w
             Object::ClientRequest(request) => request.cancel(tasks),
             Object::ServerRequest(request) => request.cancel(tasks),
             Object::Listener(listener) => listener.cancel(tasks) | (drains(operation) && listener.cancel_drain()),
-            Object::Session(_) | Object::Loop(_) | Object::PreparedMessage(_) => {
+            Object::Session(_) | Object::Loop(_) | Object::PreparedMessage(_) | Object::ProtocolComponent(_) => {
                 return Err(Error::new(Status::IncorrectHandleType, "nothing that can be cancelled waits on such a handle"));
             }
         };

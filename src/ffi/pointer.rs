@@ -6,6 +6,10 @@
 //!
 //! Out-parameters are checked before anything happens and written only when everything has. Alignment is never relied on:
 //! programs in other languages pass packed memory.
+//!
+//! What a program lends for longer than a call is in `lent`, with a promise of its own.
+
+pub mod lent;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::num::NonZeroUsize;

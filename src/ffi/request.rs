@@ -17,10 +17,20 @@ fn find(request: ws_handle) -> Result<Arc<Entry>> {
     handle::find_kind(Ticket::from_number(request), Kind::Request)
 }
 
+/// A request, or a protocol component, whose handshake as bytes has the same headers.
+pub(super) fn find_with_head(request: ws_handle) -> Result<Arc<Entry>> {
+    let ticket = Ticket::from_number(request);
+    match handle::find(ticket)? {
+        entry if matches!(entry.object, Object::ProtocolComponent(_)) => Ok(entry),
+        _ => handle::find_kind(ticket, Kind::Request),
+    }
+}
+
 /// The peer's headers: the response's for a client, the request's for a server.
 fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
     match &entry.object {
         Object::ClientRequest(request) => Ok(request.response()?.1),
+        Object::ProtocolComponent(component) => component.with(|component| Ok(Arc::clone(&component.peer_head()?.headers))),
         _ => entry.server_request()?.headers(),
     }
 }
@@ -133,7 +143,7 @@ pub unsafe extern "C" fn ws_handshake(request: ws_handle) -> ws_status {
 
 /// Adds a header: of a client to the request, of a server to the answer (the 101, or ws_respond's).
 ///
-/// @param request The request. What is added after its handshake (client) or its answer (server) is not sent.
+/// @param request The request, or a protocol component. What is added after its handshake (client) or its answer (server) is not sent.
 /// @param name    A token. The names that belong to the upgrade or to the connection are refused (Sec-WebSocket-*, Upgrade,
 ///                Connection, Content-Length and their kin); sub-protocols are set by WS_OPTION_SUBPROTOCOLS. A client may set
 ///                Host, once.
@@ -150,9 +160,10 @@ pub unsafe extern "C" fn ws_add_header(request: ws_handle, name: *const c_char, 
     boundary::operation(request, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let (name, value) = unsafe { (pointer::text(name, "name")?, pointer::c_bytes(value, "value")?) };
-        let entry = find(request)?;
+        let entry = find_with_head(request)?;
         match &entry.object {
             Object::ClientRequest(request) => request.add_header(name, value),
+            Object::ProtocolComponent(component) => component.add_header(name, value),
             _ => entry.server_request()?.add_header(name, value),
         }
     })
@@ -208,7 +219,7 @@ pub unsafe extern "C" fn ws_set_credentials(
 
 /// Asks for a header of the peer by its name: of the answer (client), of the request (server).
 ///
-/// @param request The request, after its handshake; it stays possible after the upgrade.
+/// @param request The request, or a protocol component, after its handshake; it stays possible after the upgrade.
 /// @param name    Compared without regard to case.
 /// @param index   Which one of several with this name, from 0, in the order in which they came.
 /// @param value   OUT: the value as it came, terminated. NULL if *length is 0.
@@ -233,7 +244,7 @@ pub unsafe extern "C" fn ws_query_header(
     boundary::query(|| {
         // SAFETY: the caller keeps the header's promise about pointers.
         let (name, value) = unsafe { (pointer::text(name, "name")?, OutBytes::new(value.cast(), length, "value")?) };
-        let headers = peer_headers(&*find(request)?)?;
+        let headers = peer_headers(&*find_with_head(request)?)?;
         match headers.get(name, index as usize) {
             Some(found) => value.write_text(found),
             None => Err(Error::new(Status::HeaderNotFound, format!("there is no header {name} with index {index}"))),
@@ -243,7 +254,7 @@ pub unsafe extern "C" fn ws_query_header(
 
 /// Enumerates the peer's headers, in the order in which they came.
 ///
-/// @param request  The request, after its handshake.
+/// @param request  The request, or a protocol component, after its handshake.
 /// @param position From 0.
 /// @param name     OUT: a terminated text of the library, valid until the request is closed.
 /// @param value    OUT: likewise.
@@ -265,7 +276,7 @@ pub unsafe extern "C" fn ws_query_header_at(
     boundary::query(|| {
         // SAFETY: the caller keeps the header's promise about pointers.
         let (name, value) = unsafe { (Out::new(name, "name")?, Out::new(value, "value")?) };
-        let entry = find(request)?;
+        let entry = find_with_head(request)?;
         let headers = peer_headers(&entry)?;
         let Some((found_name, found_value)) = headers.at(position as usize) else {
             return Err(Error::new(Status::HeaderNotFound, format!("there is no header at position {position}")));
@@ -279,7 +290,7 @@ pub unsafe extern "C" fn ws_query_header_at(
 
 /// Asks for the HTTP status of the answer.
 ///
-/// @param request     A client's request, after its handshake.
+/// @param request     A client's request, or a client's protocol component, after its handshake.
 /// @param http_status OUT: 101 for an upgrade, else why not: 401, 404, …
 ///
 /// @return WS_OK;
@@ -293,7 +304,11 @@ pub unsafe extern "C" fn ws_query_response(request: ws_handle, http_status: *mut
     boundary::query(|| {
         // SAFETY: the caller keeps the header's promise about pointers.
         let http_status = unsafe { Out::new(http_status, "http_status")? };
-        http_status.write(find(request)?.client_request()?.response()?.0);
+        let entry = find_with_head(request)?;
+        http_status.write(match &entry.object {
+            Object::ProtocolComponent(component) => component.with(|component| component.http_status())?,
+            _ => entry.client_request()?.response()?.0,
+        });
         Ok(())
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::boundary::{self, Ended};
 use super::pointer::{self, Out};
+use super::request::find_with_head;
 use super::types::{ws_handle, ws_status};
 use super::websocket::close_frame;
 use crate::driver::event_loop::Answer;
@@ -82,7 +83,8 @@ pub unsafe extern "C" fn ws_accept(listener: ws_handle, request: *mut ws_handle)
 /// Reads the request first if ws_handshake did not. Headers are added by ws_add_header before; Content-Length and
 /// Connection: close come from the library.
 ///
-/// @param request      A server's request that was not upgraded or answered.
+/// @param request      A server's request that was not upgraded or answered; or a server's protocol component that has told of a
+///                     request: the answer comes out as actions.
 /// @param http_status  200-599.
 /// @param content_type The Content-Type. NULL = none.
 /// @param body         The body. NULL if length is 0.
@@ -110,7 +112,10 @@ pub unsafe extern "C" fn ws_respond(
         if !(200..=599).contains(&http_status) {
             return Err(Error::new(Status::InvalidParameter, format!("HTTP status {http_status} is not 200 to 599")));
         }
-        let entry = handle::find_kind(Ticket::from_number(request), Kind::Request)?;
+        let entry = find_with_head(request)?;
+        if let Object::ProtocolComponent(component) = &entry.object {
+            return component.respond(http_status, content_type, body).map(Ended::from);
+        }
         let request = entry.server_request()?;
         if request.is_async() {
             return request.begin_respond(entry.recipient(), http_status, content_type, body).map(Ended::from);

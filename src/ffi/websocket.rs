@@ -61,6 +61,15 @@ pub(super) fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
 }
 
+/// What the peer's close frame said: to a websocket, or to a protocol component.
+fn peer_close(websocket: ws_handle) -> Result<(u16, Vec<u8>)> {
+    let entry = handle::find(Ticket::from_number(websocket))?;
+    match &entry.object {
+        Object::ProtocolComponent(component) => component.with(|component| component.lifecycle().told()),
+        _ => entry.websocket()?.peer_close(),
+    }
+}
+
 /// Writes the status of the peer's close frame to the log; its reason is the peer's text, and stays out.
 fn tell_peer_close(websocket: ws_handle, connection: &Connection) {
     if let (true, Ok((status, _))) = (log::log_enabled!(log::Level::Debug), connection.peer_close()) {
@@ -240,7 +249,7 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
 
 /// Tells the status and the reason of the peer's close frame, as often as it is asked.
 ///
-/// @param websocket The connection.
+/// @param websocket The connection, or a protocol component.
 /// @param status    OUT: the status; WS_CLOSE_EMPTY if the close frame had none.
 /// @param reason    OUT: the reason in UTF-8, not terminated. NULL if capacity is 0. 123 bytes are always enough.
 /// @param capacity  The room in reason, in bytes.
@@ -263,7 +272,7 @@ pub unsafe extern "C" fn ws_query_close_status(
     boundary::query(|| {
         // SAFETY: the caller keeps the header's promise about pointers.
         let (status, reason) = unsafe { (Out::new(status, "status")?, OutBytes::with_capacity(reason, capacity, length, "reason")?) };
-        let (found_status, found_reason) = find(websocket)?.websocket()?.peer_close()?;
+        let (found_status, found_reason) = peer_close(websocket)?;
         reason.write_bytes(&found_reason)?;
         status.write(found_status);
         Ok(())

@@ -3,6 +3,7 @@
 //! Out of scope: sending (see [`Controls`](super::Controls)), deadlines and the TCP connection, which belong to who waits.
 
 use super::CloseFrame;
+use crate::error::{Error, Result, Status};
 
 /// What a received close frame asks of this side.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,6 +55,14 @@ impl Lifecycle {
     /// The peer's close frame.
     pub fn received(&self) -> Option<&CloseFrame> {
         self.received.as_deref()
+    }
+
+    /// The status and the reason of the peer's close frame; 4317 before it has come.
+    pub fn told(&self) -> Result<(u16, Vec<u8>)> {
+        match self.received() {
+            Some(frame) => Ok((frame.status(), frame.reason().as_bytes().to_vec())),
+            None => Err(Error::new(Status::InvalidOperation, "the peer has sent no close frame")),
+        }
     }
 
     /// This side's close frame is on its way. Returns false if there already was one.

@@ -6,6 +6,7 @@
 //! A reader starts at [`Endpoint`], which puts all the pieces together; the sockets use the same pieces, each half by itself.
 
 mod close;
+pub mod component;
 mod control;
 mod decoder;
 pub mod deflate;

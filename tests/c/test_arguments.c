@@ -232,7 +232,7 @@ CALLS(DEFINE)
 #define BIT(kind) (1u << (kind))
 #define ANY_KIND (BIT(KINDS) - 1u)
 #define BOTH_REQUESTS (BIT(REQUEST) | BIT(SERVER_REQUEST))
-#define NOT_MADE_YET 0u                     /* a kind of handle that cannot be had yet: loop, prepared message, protocol */
+#define NOT_MADE_YET 0u                     /* a kind of handle that cannot be had yet: loop, prepared message */
 
 #define WRONG 6
 
@@ -255,22 +255,32 @@ static const function functions[] = {
     F(send, BIT(WEBSOCKET), send_no_buffer, send_endless),
     F(close, BIT(WEBSOCKET), close_no_reason, close_long_reason, close_status_0, close_status_1006, close_empty_with_reason),
     F(shutdown, BIT(WEBSOCKET), shutdown_no_reason, shutdown_long_reason, shutdown_status_999, shutdown_empty_with_reason),
+    F(protocol_begin, BIT(PROTOCOL), NO_WRONG),
+    F(protocol_accept, BIT(PROTOCOL), NO_WRONG),
+    F(protocol_begin_headers, BIT(PROTOCOL), protocol_begin_headers_no_headers, protocol_begin_headers_no_out, protocol_begin_headers_no_count),
+    F(protocol_end_headers, BIT(PROTOCOL), protocol_end_headers_no_headers),
+    F(protocol_send, BIT(PROTOCOL), protocol_send_no_parts),
+    F(protocol_receive, BIT(PROTOCOL), NO_WRONG),
+    F(protocol_control, BIT(PROTOCOL), protocol_control_no_data),
+    F(protocol_get_action, BIT(PROTOCOL), protocol_get_action_no_action),
+    F(protocol_complete_action, BIT(PROTOCOL), NO_WRONG),
+    F(protocol_abort, BIT(PROTOCOL), NO_WRONG),
     F(close_handle, ANY_KIND, NO_WRONG),
     F(query_error, ANY_KIND, query_error_no_info, query_error_no_size, query_error_short),
     F(set_option, ANY_KIND, set_option_no_value),
     F(query_option, ANY_KIND, query_option_no_value, query_option_no_length),
     F(handshake, BOTH_REQUESTS, NO_WRONG),
-    F(add_header, BOTH_REQUESTS, add_header_no_name, add_header_no_value),
+    F(add_header, BOTH_REQUESTS | BIT(PROTOCOL), add_header_no_name, add_header_no_value),
     F(set_credentials, BIT(REQUEST), set_credentials_no_user, set_credentials_no_password, set_credentials_target, set_credentials_scheme),
-    F(query_header, BOTH_REQUESTS, query_header_no_name, query_header_no_value, query_header_no_length),
-    F(query_header_at, BOTH_REQUESTS, query_header_at_no_name, query_header_at_no_value),
-    F(query_response, BIT(REQUEST), query_response_no_status),
+    F(query_header, BOTH_REQUESTS | BIT(PROTOCOL), query_header_no_name, query_header_no_value, query_header_no_length),
+    F(query_header_at, BOTH_REQUESTS | BIT(PROTOCOL), query_header_at_no_name, query_header_at_no_value),
+    F(query_response, BIT(REQUEST) | BIT(PROTOCOL), query_response_no_status),
     F(read_body, BIT(REQUEST), read_body_no_buffer, read_body_no_room, read_body_no_read),
-    F(query_close_status, BIT(WEBSOCKET), query_close_status_no_status, query_close_status_no_reason, query_close_status_no_length),
+    F(query_close_status, BIT(WEBSOCKET) | BIT(PROTOCOL), query_close_status_no_status, query_close_status_no_reason, query_close_status_no_length),
     F(listen, BIT(SESSION), listen_no_url, listen_no_listener),
     F(accept, BIT(LISTENER), accept_no_request),
     F(set_callback, ANY_KIND, NO_WRONG),
-    F(respond, BIT(SERVER_REQUEST), respond_no_body, respond_status_0, respond_status_99, respond_status_101, respond_status_1000),
+    F(respond, BIT(SERVER_REQUEST) | BIT(PROTOCOL), respond_no_body, respond_status_0, respond_status_99, respond_status_101, respond_status_1000),
     F(cancel, ANY_KIND & ~BIT(SESSION), NO_WRONG),
     F(receive_message, BIT(WEBSOCKET), receive_message_no_data, receive_message_no_length, receive_message_no_type),
     F(send_ex, BIT(WEBSOCKET), send_ex_no_parts, send_ex_no_data, send_ex_flags),
@@ -291,16 +301,6 @@ static const function unbuilt[] = {
     F(loop_descriptor, NOT_MADE_YET, loop_descriptor_no_descriptor),
     F(loop_timeout, NOT_MADE_YET, loop_timeout_no_timeout),
     F(send_prepared, NOT_MADE_YET, NO_WRONG),
-    F(protocol_begin, NOT_MADE_YET, NO_WRONG),
-    F(protocol_accept, NOT_MADE_YET, NO_WRONG),
-    F(protocol_begin_headers, NOT_MADE_YET, protocol_begin_headers_no_headers, protocol_begin_headers_no_out, protocol_begin_headers_no_count),
-    F(protocol_end_headers, NOT_MADE_YET, protocol_end_headers_no_headers),
-    F(protocol_send, NOT_MADE_YET, protocol_send_no_parts),
-    F(protocol_receive, NOT_MADE_YET, NO_WRONG),
-    F(protocol_control, NOT_MADE_YET, protocol_control_no_data),
-    F(protocol_get_action, NOT_MADE_YET, protocol_get_action_no_action),
-    F(protocol_complete_action, NOT_MADE_YET, NO_WRONG),
-    F(protocol_abort, NOT_MADE_YET, NO_WRONG),
 };
 
 /* Numbers that were never a handle, or never will be. */
@@ -494,15 +494,10 @@ static void the_version_is_packed(void) {
 /* Not built yet, and without a handle. */
 static void not_built_yet_without_a_handle(void) {
   ws_handle handle = 4711;
-  uint8_t seed[32] = {0};
   CHECK_STATUS(WS_ERROR_NOT_SUPPORTED, ws_loop_create(0, &handle));
   CHECK_STATUS(WS_ERROR_NOT_SUPPORTED, ws_prepare(WS_UTF8_MESSAGE, "x", 1, &handle));
-  CHECK_STATUS(WS_ERROR_NOT_SUPPORTED, ws_protocol_create(0, seed, &handle));
   CHECK_NUMBER(4711, handle);
-  for (int i = 0; i < 2; i++) {
-    ws_status status = i == 0 ? ws_loop_create(0, NULL) : ws_protocol_create(0, NULL, &handle);
-    CHECK(is_one_of(status, WS_ERROR_INVALID_PARAMETER, WS_ERROR_NOT_SUPPORTED, WS_ERROR_NOT_SUPPORTED));
-  }
+  CHECK(is_one_of(ws_loop_create(0, NULL), WS_ERROR_INVALID_PARAMETER, WS_ERROR_NOT_SUPPORTED, WS_ERROR_NOT_SUPPORTED));
 }
 
 typedef struct url_row {

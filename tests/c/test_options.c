@@ -2,10 +2,12 @@
 #include "objects.h"
 
 #define BIT(kind) (1u << (kind))
-#define ALL (BIT(KINDS) - 1u)
+#define EVERY (BIT(KINDS) - 1u)
+#define ALL (EVERY & ~BIT(PROTOCOL))
 #define CLIENT (BIT(SESSION) | BIT(REQUEST))
 #define SERVER (BIT(SESSION) | BIT(LISTENER))
 #define OPENING (CLIENT | BIT(SERVER_REQUEST) | BIT(LISTENER))
+#define OPENING_CORE (OPENING | BIT(PROTOCOL))
 #define CONNECTED (BIT(REQUEST) | BIT(SERVER_REQUEST) | BIT(WEBSOCKET))
 
 /* ---- numbers ----------------------------------------------------------------------------------------------------------------------- */
@@ -22,31 +24,31 @@ typedef struct number_row {
 #define U32(name, owners, initial, least, most, zero) {#name, WS_OPTION_##name, owners, 4, initial, least, most, zero}
 #define U64(name, owners, initial) {#name, WS_OPTION_##name, owners, 8, initial, 1, UINT64_MAX, false}
 #define TIMEOUT(name, owners, initial) U32(name, owners, initial, 0, UINT32_MAX, true)
-#define SWITCH(name, initial) U32(name, ALL, initial, 0, 1, true)
+#define SWITCH(name, owners, initial) U32(name, owners, initial, 0, 1, true)
 
 static const number_row numbers[] = {
     TIMEOUT(CONNECT_TIMEOUT, CLIENT, 30000),
     TIMEOUT(RECEIVE_TIMEOUT, ALL, 0),
-    TIMEOUT(CLOSE_TIMEOUT, ALL, 10000),
-    TIMEOUT(HANDSHAKE_TIMEOUT, OPENING, 30000),
+    TIMEOUT(CLOSE_TIMEOUT, EVERY, 10000),
+    TIMEOUT(HANDSHAKE_TIMEOUT, OPENING_CORE, 30000),
     TIMEOUT(SEND_TIMEOUT, ALL, 0),
-    TIMEOUT(KEEPALIVE_TIMEOUT, ALL, 20000),
+    TIMEOUT(KEEPALIVE_TIMEOUT, EVERY, 20000),
     TIMEOUT(RESOLVE_TIMEOUT, CLIENT, 10000),
-    U32(KEEPALIVE_INTERVAL, ALL, 30000, 100, UINT32_MAX, true),
-    U32(MAX_HEAD_SIZE, OPENING, 65536, 256, 16777216, false),
-    U32(RECEIVE_BUFFER_SIZE, OPENING, 32768, 1024, 16777216, false),
-    U32(SEND_BUFFER_SIZE, OPENING, 32768, 1024, 16777216, false),
-    U32(MAX_FRAGMENTS, ALL, 131072, 1, UINT32_MAX, false),
-    U32(MAX_HEADERS, OPENING, 128, 16, 65536, false),
+    U32(KEEPALIVE_INTERVAL, EVERY, 30000, 100, UINT32_MAX, true),
+    U32(MAX_HEAD_SIZE, OPENING_CORE, 65536, 256, 16777216, false),
+    U32(RECEIVE_BUFFER_SIZE, OPENING_CORE, 32768, 1024, 16777216, false),
+    U32(SEND_BUFFER_SIZE, OPENING_CORE, 32768, 1024, 16777216, false),
+    U32(MAX_FRAGMENTS, EVERY, 131072, 1, UINT32_MAX, false),
+    U32(MAX_HEADERS, OPENING_CORE, 128, 16, 65536, false),
     U32(MAX_CONNECTIONS, SERVER, 0, 0, UINT32_MAX, true),
     U32(MAX_HANDSHAKES, SERVER, 0, 0, UINT32_MAX, true),
     U32(REDIRECTS, CLIENT, 0, 0, 100, true),
     U32(PROXY_ENVIRONMENT, CLIENT, 0, 0, 1, true),
-    SWITCH(MANUAL_CLOSE, 0),
-    SWITCH(NODELAY, 1),
-    SWITCH(CHECK_SENT_TEXT, 1),
-    SWITCH(INTERRUPTIBLE, 0),
-    U64(MAX_MESSAGE, ALL, 16777216),
+    SWITCH(MANUAL_CLOSE, EVERY, 0),
+    SWITCH(NODELAY, ALL, 1),
+    SWITCH(CHECK_SENT_TEXT, EVERY, 1),
+    SWITCH(INTERRUPTIBLE, ALL, 0),
+    U64(MAX_MESSAGE, EVERY, 16777216),
     U64(SEND_QUEUE_LIMIT, ALL, 16777216),
 };
 
@@ -214,10 +216,10 @@ typedef struct text_row {
 } text_row;
 
 #define BAD WS_ERROR_INVALID_PARAMETER
-#define SUBPROTOCOLS WS_OPTION_SUBPROTOCOLS, OPENING
+#define SUBPROTOCOLS WS_OPTION_SUBPROTOCOLS, OPENING_CORE
 #define PROXY WS_OPTION_PROXY, CLIENT
 #define OWN_ADDRESS WS_OPTION_BIND_ADDRESS, CLIENT
-#define ORIGINS WS_OPTION_ORIGINS, (SERVER | BIT(SERVER_REQUEST))
+#define ORIGINS WS_OPTION_ORIGINS, (SERVER | BIT(SERVER_REQUEST) | BIT(PROTOCOL))
 
 static const text_row texts[] = {
     {SUBPROTOCOLS, "chat", 4, WS_OK, "chat"},
@@ -295,20 +297,21 @@ typedef struct known_row {
 #define KNOWN(name, owners) {#name, WS_OPTION_##name, owners}
 
 static const known_row known[] = {
-    KNOWN(URL, CONNECTED | BIT(LISTENER)),
-    KNOWN(SUBPROTOCOL, CONNECTED),
-    KNOWN(EXTENSIONS, BIT(WEBSOCKET)),
-    KNOWN(IS_WEBSOCKET, BIT(SERVER_REQUEST)),
-    KNOWN(METHOD, BIT(SERVER_REQUEST)),
-    KNOWN(TARGET, BIT(SERVER_REQUEST)),
+    KNOWN(URL, CONNECTED | BIT(LISTENER) | BIT(PROTOCOL)),
+    KNOWN(SUBPROTOCOL, CONNECTED | BIT(PROTOCOL)),
+    KNOWN(EXTENSIONS, BIT(WEBSOCKET) | BIT(PROTOCOL)),
+    KNOWN(IS_WEBSOCKET, BIT(SERVER_REQUEST) | BIT(PROTOCOL)),
+    KNOWN(METHOD, BIT(SERVER_REQUEST) | BIT(PROTOCOL)),
+    KNOWN(TARGET, BIT(SERVER_REQUEST) | BIT(PROTOCOL)),
     KNOWN(LOCAL_ADDRESS, CONNECTED | BIT(LISTENER)),
     KNOWN(REMOTE_ADDRESS, CONNECTED),
-    KNOWN(CLOSE_STATE, BIT(WEBSOCKET)),
-    KNOWN(HANDLE_KIND, ALL),
-    KNOWN(FEATURES, ALL),
+    KNOWN(CLOSE_STATE, BIT(WEBSOCKET) | BIT(PROTOCOL)),
+    KNOWN(HANDLE_KIND, EVERY),
+    KNOWN(FEATURES, EVERY),
 };
 
 static bool is_asked_too_early(ws_option option, kind kind) {
+  if (kind == PROTOCOL) return option == WS_OPTION_IS_WEBSOCKET || option == WS_OPTION_METHOD || option == WS_OPTION_TARGET;
   return kind == REQUEST && (option == WS_OPTION_SUBPROTOCOL || option == WS_OPTION_LOCAL_ADDRESS || option == WS_OPTION_REMOTE_ADDRESS);
 }
 
@@ -361,6 +364,7 @@ static void what_is_known_is_right(void) {
   CHECK_NUMBER(2, ask_u32(objects.handles[SERVER_REQUEST], WS_OPTION_HANDLE_KIND));
   CHECK_NUMBER(3, ask_u32(objects.handles[WEBSOCKET], WS_OPTION_HANDLE_KIND));
   CHECK_NUMBER(4, ask_u32(objects.handles[LISTENER], WS_OPTION_HANDLE_KIND));
+  CHECK_NUMBER(7, ask_u32(objects.handles[PROTOCOL], WS_OPTION_HANDLE_KIND));
   CHECK((ask_u32(WS_NO_HANDLE, WS_OPTION_FEATURES) & 4u) != 0);
   CHECK_NUMBER(ask_u32(WS_NO_HANDLE, WS_OPTION_FEATURES), ask_u32(objects.handles[SESSION], WS_OPTION_FEATURES));
   REQUIRE(getsockname(objects.pair.peer, (struct sockaddr *)&name, &size) == 0);

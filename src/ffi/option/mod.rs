@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::pointer::{self, OutBytes};
 use super::types::{ws_handle, ws_option, ws_statistics, ws_status};
 use super::{boundary, not_built};
+use crate::component::ProtocolComponent;
 use crate::connection::{Connection, Statistics};
 use crate::driver::event_loop::{self, Loops};
 use crate::error::{Error, Result, Status};
@@ -190,7 +191,10 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::Known(ask) => return value.write_bytes(&ask(object)?.to_ne_bytes()),
         Value::KnownWide(ask) => return value.write_bytes(&ask(object)?.to_ne_bytes()),
         Value::Statistics => {
-            let statistics = statistics(entry.websocket()?);
+            let statistics = match object {
+                Object::ProtocolComponent(component) => component_statistics(component)?,
+                _ => statistics(entry.websocket()?),
+            };
             // SAFETY: the caller keeps the header's promise about pointers; ws_statistics has no padding.
             return unsafe { value.write_struct(statistics, SMALLEST_STATISTICS, "value") };
         }
@@ -251,6 +255,26 @@ fn statistics(connection: &Connection) -> ws_statistics {
     }
 }
 
+/// What a component counts: it has no clock to measure with, and its queue is the program's own memory.
+fn component_statistics(component: &ProtocolComponent) -> Result<ws_statistics> {
+    let [received, sent] = component.with(|component| Ok(component.counted()))?;
+    Ok(ws_statistics {
+        size: 0,
+        rtt_min_us: 0,
+        rtt_average_us: 0,
+        rtt_max_us: 0,
+        bytes_received: received.bytes,
+        bytes_sent: sent.bytes,
+        frames_received: received.frames,
+        frames_sent: sent.frames,
+        messages_received: received.messages,
+        messages_sent: sent.messages,
+        send_queue_high_water: 0,
+        idle_ms: 0,
+        memory: 0,
+    })
+}
+
 /// What drives an asynchronous session; 50 for a blocking one.
 fn loops(entry: &Entry) -> Result<Arc<Loops>> {
     entry.session()?.loops().ok_or_else(|| Error::new(Status::NotSupported, "the session is not asynchronous"))
@@ -264,6 +288,7 @@ fn options(object: &Object) -> SharedOptions {
         Object::WebSocket(connection) => connection.options(),
         Object::LoopSocket(socket) => socket.options(),
         Object::Listener(listener) => listener.options(),
+        Object::ProtocolComponent(component) => component.options(),
         Object::Loop(_) | Object::PreparedMessage(_) => SharedOptions::default(),
     }
 }
@@ -283,6 +308,7 @@ fn try_change(object: &Object, change: impl FnOnce(&mut Options) -> Result<()>) 
         Object::WebSocket(connection) => connection.change_options(change),
         Object::LoopSocket(socket) => socket.change_options(change),
         Object::Listener(listener) => listener.change_options(change),
+        Object::ProtocolComponent(component) => component.change_options(change),
         Object::Loop(_) | Object::PreparedMessage(_) => Ok(()),
     }
 }

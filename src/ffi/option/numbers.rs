@@ -8,33 +8,33 @@ pub enum ws_option_numbers {
     WS_OPTION_CONNECT_TIMEOUT = 3,
     /// u32, ms. One call of ws_receive. Default 0. All.
     WS_OPTION_RECEIVE_TIMEOUT = 6,
-    /// Text, query. Of a listener with the real port. Request, websocket, listener.
+    /// Text, query. Of a listener with the real port. Request, websocket, listener, protocol component.
     WS_OPTION_URL = 34,
-    /// void *. The program's own pointer, never followed. Default NULL. All.
+    /// void *. The program's own pointer, never followed. Default NULL. All, protocol component.
     WS_OPTION_CONTEXT = 45,
-    /// u32, bytes, 256-16777216. The peer's HTTP head. Default 65536. Session, request, listener.
+    /// u32, bytes, 256-16777216. The peer's HTTP head. Default 65536. Session, request, listener, protocol component.
     WS_OPTION_MAX_HEAD_SIZE = 91,
-    /// u32, ms. The whole closing handshake. Default 10000. All.
+    /// u32, ms. The whole closing handshake. Default 10000. All, protocol component.
     WS_OPTION_CLOSE_TIMEOUT = 115,
-    /// u32, ms, 0 = off, at least 100. Silence after which a ping is sent. Default 30000. All.
+    /// u32, ms, 0 = off, at least 100. Silence after which a ping is sent. Default 30000. All, protocol component.
     WS_OPTION_KEEPALIVE_INTERVAL = 116,
-    /// u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener.
+    /// u32, bytes, 1024-16777216. Read ahead at a time. Default 32768. Session, request, listener, protocol component.
     WS_OPTION_RECEIVE_BUFFER_SIZE = 122,
-    /// u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener.
+    /// u32, bytes, 1024-16777216. Masked at a time by a client that sends more; 65536 at least are used. Default 32768. Session, request, listener, protocol component.
     WS_OPTION_SEND_BUFFER_SIZE = 123,
-    /// u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener.
+    /// u32, ms. The whole handshake; of a server from the accept to the end of the head. Default 30000. Session, request, listener, protocol component.
     WS_OPTION_HANDSHAKE_TIMEOUT = 13000,
     /// u32, ms. One call of ws_send. Default 0. All.
     WS_OPTION_SEND_TIMEOUT = 13001,
-    /// u32, ms. How long a ping may go unanswered; 0 = for ever. Default 20000. All.
+    /// u32, ms. How long a ping may go unanswered; 0 = for ever. Default 20000. All, protocol component.
     WS_OPTION_KEEPALIVE_TIMEOUT = 13002,
     /// u32, ms. The whole name lookup. Default 10000. Session, client's request.
     WS_OPTION_RESOLVE_TIMEOUT = 13003,
-    /// u64, bytes, not 0. Default 16777216 for whole messages; pieces are bounded only if it was set. All.
+    /// u64, bytes, not 0. Default 16777216 for whole messages; pieces are bounded only if it was set. All, protocol component.
     WS_OPTION_MAX_MESSAGE = 13010,
-    /// u32, not 0. Frames that one message may have. Default 131072. All.
+    /// u32, not 0. Frames that one message may have. Default 131072. All, protocol component.
     WS_OPTION_MAX_FRAGMENTS = 13011,
-    /// u32, 16-65536. Fields of the peer's HTTP head. Default 128. Session, request, listener.
+    /// u32, 16-65536. Fields of the peer's HTTP head. Default 128. Session, request, listener, protocol component.
     WS_OPTION_MAX_HEADERS = 13012,
     /// u64, bytes, not 0. What may wait to be sent. Default 16777216. All.
     WS_OPTION_SEND_QUEUE_LIMIT = 13013,
@@ -44,39 +44,39 @@ pub enum ws_option_numbers {
     WS_OPTION_MAX_CONNECTIONS = 13015,
     /// u32, 0 = no limit. Accepted requests that are not answered; ws_accept waits above that. Default 0. Session, listener.
     WS_OPTION_MAX_HANDSHAKES = 13016,
-    /// u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All.
+    /// u32, 0 or 1. The program answers the peer's close frame itself. Default 0. All, protocol component.
     WS_OPTION_MANUAL_CLOSE = 13020,
     /// u32, 0 or 1. TCP_NODELAY. Default 1. All.
     WS_OPTION_NODELAY = 13021,
-    /// u32, 0 or 1. Check text for UTF-8 before it is sent. Default 1. All.
+    /// u32, 0 or 1. Check text for UTF-8 before it is sent. Default 1. All, protocol component.
     WS_OPTION_CHECK_SENT_TEXT = 13022,
     /// u32, 0 or 1. A signal ends a wait with WS_ERROR_INTERRUPTED. Default 0. All.
     WS_OPTION_INTERRUPTIBLE = 13023,
-    /// Text, "a, b": offered by a client; known to a server, the best first. Default "". Session, request, listener.
+    /// Text, "a, b": offered by a client; known to a server, the best first. Default "". Session, request, listener, protocol component.
     WS_OPTION_SUBPROTOCOLS = 13030,
-    /// Text, query. The chosen one, "" = none. Request after its handshake, websocket.
+    /// Text, query. The chosen one, "" = none. Request after its handshake, websocket, protocol component.
     WS_OPTION_SUBPROTOCOL = 13031,
-    /// Text, query. As agreed, "" = none. Websocket.
+    /// Text, query. As agreed, "" = none. Websocket, protocol component.
     WS_OPTION_EXTENSIONS = 13032,
-    /// Text, "https://a.example, …": what a server accepts besides its own; "*" = any. Default "". Session, listener, server's request.
+    /// Text, "https://a.example, …": what a server accepts besides its own; "*" = any. Default "". Session, listener, server's request, protocol component.
     WS_OPTION_ORIGINS = 13033,
-    /// u32, query. 1 if it asks for a WebSocket. Server's request after its handshake.
+    /// u32, query. 1 if it asks for a WebSocket. Server's request after its handshake, protocol component.
     WS_OPTION_IS_WEBSOCKET = 13034,
-    /// Text, query. Of the request line. Server's request after its handshake.
+    /// Text, query. Of the request line. Server's request after its handshake, protocol component.
     WS_OPTION_METHOD = 13035,
-    /// Text, query. Of the request line: path and query. Server's request after its handshake.
+    /// Text, query. Of the request line: path and query. Server's request after its handshake, protocol component.
     WS_OPTION_TARGET = 13036,
     /// Text, query. "127.0.0.1:8000"; IPv6 in brackets. Request once it is connected, websocket, listener.
     WS_OPTION_LOCAL_ADDRESS = 13037,
     /// Text, query. Likewise, of the peer. Request once it is connected, websocket.
     WS_OPTION_REMOTE_ADDRESS = 13038,
-    /// u32, query. Bits: 1 a close frame was sent, 2 one was received. Websocket.
+    /// u32, query. Bits: 1 a close frame was sent, 2 one was received. Websocket, protocol component.
     WS_OPTION_CLOSE_STATE = 13039,
-    /// u32, query. 1 session, 2 request, 3 websocket, 4 listener, 5 loop, 6 prepared message, 7 protocol component. All.
+    /// u32, query. 1 session, 2 request, 3 websocket, 4 listener, 5 loop, 6 prepared message, 7 protocol component. All, protocol component.
     WS_OPTION_HANDLE_KIND = 13040,
-    /// u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, and WS_NO_HANDLE.
+    /// u32, query. What this build can do. Bits: 1 TLS, 2 permessage-deflate, 4 server. All, protocol component, and WS_NO_HANDLE.
     WS_OPTION_FEATURES = 13041,
-    /// ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket.
+    /// ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket, protocol component (bytes, frames and messages alone).
     WS_OPTION_STATISTICS = 13042,
     /// ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session.
     WS_OPTION_LOOP = 13050,
@@ -86,7 +86,7 @@ pub enum ws_option_numbers {
     WS_OPTION_PING_EVENTS = 13052,
     /// u32, 0 or 1. Events carry whole messages, and no receive is posted; asynchronous sessions only. Default 0. All.
     WS_OPTION_WHOLE_MESSAGES = 13053,
-    /// ws_compression. Of a websocket what was agreed on, all 0 = nothing. Session, request, listener; query: websocket.
+    /// ws_compression. Of a websocket what was agreed on, all 0 = nothing. Session, request, listener, protocol component; query: websocket.
     WS_OPTION_COMPRESSION = 13060,
     /// Text, "http://user:password@host:port" or "socks5://…"; a query leaves the login out. Default "". Session, client's request.
     WS_OPTION_PROXY = 13070,

@@ -26,12 +26,17 @@ pub(super) const WEBSOCKET: Owners = 8;
 pub(super) const LISTENER: Owners = 16;
 /// What has a kind and a context, and nothing else.
 pub(super) const OTHER: Owners = 32;
+pub(super) const COMPONENT: Owners = 64;
 pub(super) const REQUEST: Owners = CLIENT_REQUEST | SERVER_REQUEST;
 pub(super) const ALL: Owners = SESSION | REQUEST | WEBSOCKET | LISTENER;
+/// What matters to the protocol itself, with a socket or without one.
+const CORE: Owners = ALL | COMPONENT;
 /// What matters until a connection is open.
 const OPENING: Owners = SESSION | REQUEST | LISTENER;
 const CLIENT: Owners = SESSION | CLIENT_REQUEST;
 const SERVER: Owners = SESSION | LISTENER;
+/// The same as OPENING, with a socket or without one.
+const OPENING_CORE: Owners = OPENING | COMPONENT;
 const TLS_OWN: Owners = CLIENT | LISTENER;
 
 /// The value of an option, and where it is kept.
@@ -103,46 +108,50 @@ const BUFFER_SIZES: (u32, u32) = (1 << 10, 16 << 20);
 pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_CONNECT_TIMEOUT, CLIENT, Value::Timeout(|options| &mut options.connect_timeout, 1)),
     kept(WS_OPTION_RECEIVE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.receive_timeout, 1)),
-    known(WS_OPTION_URL, REQUEST | WEBSOCKET | LISTENER, Value::Text(known::url)),
-    kept(WS_OPTION_CONTEXT, ALL | OTHER, Value::Context),
-    kept(WS_OPTION_MAX_HEAD_SIZE, OPENING, Value::Number(|options| &mut options.max_head_size, 256, 16 << 20)),
-    kept(WS_OPTION_CLOSE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.close_timeout, 1)),
-    kept(WS_OPTION_KEEPALIVE_INTERVAL, ALL, Value::Timeout(|options| &mut options.keepalive_interval, SHORTEST_KEEPALIVE_MS)),
-    kept(WS_OPTION_RECEIVE_BUFFER_SIZE, OPENING, Value::Number(|options| &mut options.receive_buffer_size, BUFFER_SIZES.0, BUFFER_SIZES.1)),
-    kept(WS_OPTION_SEND_BUFFER_SIZE, OPENING, Value::Number(|options| &mut options.send_buffer_size, BUFFER_SIZES.0, BUFFER_SIZES.1)),
-    kept(WS_OPTION_HANDSHAKE_TIMEOUT, OPENING, Value::Timeout(|options| &mut options.handshake_timeout, 1)),
+    known(WS_OPTION_URL, REQUEST | WEBSOCKET | LISTENER | COMPONENT, Value::Text(known::url)),
+    kept(WS_OPTION_CONTEXT, CORE | OTHER, Value::Context),
+    kept(WS_OPTION_MAX_HEAD_SIZE, OPENING_CORE, Value::Number(|options| &mut options.max_head_size, 256, 16 << 20)),
+    kept(WS_OPTION_CLOSE_TIMEOUT, CORE, Value::Timeout(|options| &mut options.close_timeout, 1)),
+    kept(WS_OPTION_KEEPALIVE_INTERVAL, CORE, Value::Timeout(|options| &mut options.keepalive_interval, SHORTEST_KEEPALIVE_MS)),
+    kept(
+        WS_OPTION_RECEIVE_BUFFER_SIZE,
+        OPENING_CORE,
+        Value::Number(|options| &mut options.receive_buffer_size, BUFFER_SIZES.0, BUFFER_SIZES.1),
+    ),
+    kept(WS_OPTION_SEND_BUFFER_SIZE, OPENING_CORE, Value::Number(|options| &mut options.send_buffer_size, BUFFER_SIZES.0, BUFFER_SIZES.1)),
+    kept(WS_OPTION_HANDSHAKE_TIMEOUT, OPENING_CORE, Value::Timeout(|options| &mut options.handshake_timeout, 1)),
     kept(WS_OPTION_SEND_TIMEOUT, ALL, Value::Timeout(|options| &mut options.send_timeout, 1)),
-    kept(WS_OPTION_KEEPALIVE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.keepalive_timeout, 1)),
+    kept(WS_OPTION_KEEPALIVE_TIMEOUT, CORE, Value::Timeout(|options| &mut options.keepalive_timeout, 1)),
     kept(WS_OPTION_RESOLVE_TIMEOUT, CLIENT, Value::Timeout(|options| &mut options.resolve_timeout, 1)),
-    kept(WS_OPTION_MAX_MESSAGE, ALL, Value::OptionalWide(|options| &mut options.max_message, Options::DEFAULT_MAX_MESSAGE)),
-    kept(WS_OPTION_MAX_FRAGMENTS, ALL, Value::Number(|options| &mut options.max_fragments, 1, u32::MAX)),
-    kept(WS_OPTION_MAX_HEADERS, OPENING, Value::Number(|options| &mut options.max_headers, 16, 65_536)),
+    kept(WS_OPTION_MAX_MESSAGE, CORE, Value::OptionalWide(|options| &mut options.max_message, Options::DEFAULT_MAX_MESSAGE)),
+    kept(WS_OPTION_MAX_FRAGMENTS, CORE, Value::Number(|options| &mut options.max_fragments, 1, u32::MAX)),
+    kept(WS_OPTION_MAX_HEADERS, OPENING_CORE, Value::Number(|options| &mut options.max_headers, 16, 65_536)),
     kept(WS_OPTION_SEND_QUEUE_LIMIT, ALL, Value::Wide(|options| &mut options.send_queue_limit)),
     known(WS_OPTION_BUFFERED_AMOUNT, WEBSOCKET, Value::KnownWide(known::buffered_amount)),
     kept(WS_OPTION_MAX_CONNECTIONS, SERVER, Value::Number(|options| &mut options.max_connections, 0, u32::MAX)),
     kept(WS_OPTION_MAX_HANDSHAKES, SERVER, Value::Number(|options| &mut options.max_handshakes, 0, u32::MAX)),
-    kept(WS_OPTION_MANUAL_CLOSE, ALL, Value::Switch(|options| &mut options.manual_close)),
+    kept(WS_OPTION_MANUAL_CLOSE, CORE, Value::Switch(|options| &mut options.manual_close)),
     kept(WS_OPTION_NODELAY, ALL, Value::Switch(|options| &mut options.nodelay)),
-    kept(WS_OPTION_CHECK_SENT_TEXT, ALL, Value::Switch(|options| &mut options.check_sent_text)),
+    kept(WS_OPTION_CHECK_SENT_TEXT, CORE, Value::Switch(|options| &mut options.check_sent_text)),
     kept(WS_OPTION_INTERRUPTIBLE, ALL, Value::Switch(|options| &mut options.interruptible)),
-    kept(WS_OPTION_SUBPROTOCOLS, OPENING, Value::List(|options| &mut options.subprotocols, is_token)),
-    known(WS_OPTION_SUBPROTOCOL, REQUEST | WEBSOCKET, Value::Text(known::subprotocol)),
-    known(WS_OPTION_EXTENSIONS, WEBSOCKET, Value::Text(known::extensions)),
-    kept(WS_OPTION_ORIGINS, SERVER | SERVER_REQUEST, Value::List(|options| &mut options.origins, is_visible)),
-    known(WS_OPTION_IS_WEBSOCKET, SERVER_REQUEST, Value::Known(known::is_websocket)),
-    known(WS_OPTION_METHOD, SERVER_REQUEST, Value::Text(known::method)),
-    known(WS_OPTION_TARGET, SERVER_REQUEST, Value::Text(known::target)),
+    kept(WS_OPTION_SUBPROTOCOLS, OPENING_CORE, Value::List(|options| &mut options.subprotocols, is_token)),
+    known(WS_OPTION_SUBPROTOCOL, REQUEST | WEBSOCKET | COMPONENT, Value::Text(known::subprotocol)),
+    known(WS_OPTION_EXTENSIONS, WEBSOCKET | COMPONENT, Value::Text(known::extensions)),
+    kept(WS_OPTION_ORIGINS, SERVER | SERVER_REQUEST | COMPONENT, Value::List(|options| &mut options.origins, is_visible)),
+    known(WS_OPTION_IS_WEBSOCKET, SERVER_REQUEST | COMPONENT, Value::Known(known::is_websocket)),
+    known(WS_OPTION_METHOD, SERVER_REQUEST | COMPONENT, Value::Text(known::method)),
+    known(WS_OPTION_TARGET, SERVER_REQUEST | COMPONENT, Value::Text(known::target)),
     known(WS_OPTION_LOCAL_ADDRESS, REQUEST | WEBSOCKET | LISTENER, Value::Text(known::local_address)),
     known(WS_OPTION_REMOTE_ADDRESS, REQUEST | WEBSOCKET, Value::Text(known::remote_address)),
-    known(WS_OPTION_CLOSE_STATE, WEBSOCKET, Value::Known(known::close_state)),
-    known(WS_OPTION_HANDLE_KIND, ALL | OTHER, Value::Known(known::handle_kind)),
-    known(WS_OPTION_FEATURES, ALL | OTHER, Value::Features),
-    known(WS_OPTION_STATISTICS, WEBSOCKET, Value::Statistics),
+    known(WS_OPTION_CLOSE_STATE, WEBSOCKET | COMPONENT, Value::Known(known::close_state)),
+    known(WS_OPTION_HANDLE_KIND, CORE | OTHER, Value::Known(known::handle_kind)),
+    known(WS_OPTION_FEATURES, CORE | OTHER, Value::Features),
+    known(WS_OPTION_STATISTICS, WEBSOCKET | COMPONENT, Value::Statistics),
     kept(WS_OPTION_LOOP, SESSION, Value::Loop),
     kept(WS_OPTION_IO_THREADS, SESSION, Value::Threads),
     kept(WS_OPTION_PING_EVENTS, ALL, Value::EventSwitch(|options| &mut options.ping_events, |_, _| Ok(()))),
     kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::EventSwitch(|options| &mut options.whole_messages, Socket::set_whole)),
-    Row { number: WS_OPTION_COMPRESSION, value: Value::Compression, set: OPENING, query: ALL },
+    Row { number: WS_OPTION_COMPRESSION, value: Value::Compression, set: OPENING_CORE, query: CORE },
     kept(WS_OPTION_PROXY, CLIENT, Value::Spelled(way::set_proxy, way::proxy)),
     kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::Switch(|options| &mut options.proxy_environment)),
     kept(WS_OPTION_REDIRECTS, CLIENT, Value::Number(|options| &mut options.redirects, 0, 100)),
@@ -202,6 +211,7 @@ pub(super) fn owner(object: &Object) -> Owners {
         Object::WebSocket(_) | Object::LoopSocket(_) => WEBSOCKET,
         Object::Listener(_) => LISTENER,
         Object::Loop(_) | Object::PreparedMessage(_) => OTHER,
+        Object::ProtocolComponent(_) => COMPONENT,
     }
 }
 
@@ -220,6 +230,7 @@ mod known {
             Object::ClientRequest(request) => Ok(request.url()),
             Object::ServerRequest(request) => request.url(),
             Object::Listener(listener) => Ok(listener.url()),
+            Object::ProtocolComponent(component) => component.with(|component| Ok(component.agreed().url.clone())),
             other => other.connection().map_or_else(nobody, |connection| Ok(connection.agreed().url.clone())),
         }
     }
@@ -228,24 +239,42 @@ mod known {
         match object {
             Object::ClientRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
             Object::ServerRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
+            Object::ProtocolComponent(component) => {
+                component.with(|component| Ok(component.agreed().subprotocol.clone().unwrap_or_default()))
+            }
             other => other.connection().map_or_else(nobody, |connection| Ok(connection.agreed().subprotocol.clone().unwrap_or_default())),
         }
     }
 
     pub fn extensions(object: &Object) -> Result<String> {
-        object.connection().map_or_else(nobody, |connection| Ok(connection.agreed().extensions.clone()))
+        match object {
+            Object::ProtocolComponent(component) => component.with(|component| Ok(component.agreed().extensions.clone())),
+            _ => object.connection().map_or_else(nobody, |connection| Ok(connection.agreed().extensions.clone())),
+        }
     }
 
     pub fn is_websocket(object: &Object) -> Result<u32> {
-        if let Object::ServerRequest(request) = object { request.is_websocket().map(u32::from) } else { nobody() }
+        match object {
+            Object::ServerRequest(request) => request.is_websocket().map(u32::from),
+            Object::ProtocolComponent(component) => component.with(|component| Ok(u32::from(component.peer_head()?.is_websocket))),
+            _ => nobody(),
+        }
     }
 
     pub fn method(object: &Object) -> Result<String> {
-        if let Object::ServerRequest(request) = object { request.method() } else { nobody() }
+        match object {
+            Object::ServerRequest(request) => request.method(),
+            Object::ProtocolComponent(component) => component.with(|component| Ok(component.peer_head()?.method.clone())),
+            _ => nobody(),
+        }
     }
 
     pub fn target(object: &Object) -> Result<String> {
-        if let Object::ServerRequest(request) = object { request.target() } else { nobody() }
+        match object {
+            Object::ServerRequest(request) => request.target(),
+            Object::ProtocolComponent(component) => component.with(|component| Ok(component.peer_head()?.target.clone())),
+            _ => nobody(),
+        }
     }
 
     pub fn local_address(object: &Object) -> Result<String> {
@@ -288,7 +317,13 @@ mod known {
     }
 
     pub fn close_state(object: &Object) -> Result<u32> {
-        object.connection().map_or_else(nobody, |connection| Ok(connection.close_state()))
+        match object {
+            Object::ProtocolComponent(component) => component.with(|component| {
+                let lifecycle = component.lifecycle();
+                Ok(u32::from(lifecycle.has_sent_close()) | u32::from(lifecycle.received().is_some()) << 1)
+            }),
+            _ => object.connection().map_or_else(nobody, |connection| Ok(connection.close_state())),
+        }
     }
 
     pub fn buffered_amount(object: &Object) -> Result<u64> {

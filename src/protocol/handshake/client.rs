@@ -192,6 +192,14 @@ impl ClientHandshake {
         })
     }
 
+    /// The same for a program that has its own HTTP: only the headers of the handshake itself, without `Host`.
+    pub fn without_http(key: Key, subprotocols: &[String], extensions: Option<&str>) -> Result<ClientHandshake, InvalidRequest> {
+        check_subprotocols(subprotocols)?;
+        let mut request = Headers::new();
+        push_upgrade(&mut request, &key, subprotocols, extensions)?;
+        Ok(ClientHandshake { key, subprotocols: subprotocols.to_vec(), extensions: extensions.map(str::to_owned), request })
+    }
+
     /// The header fields of the request; its method is `GET`, its target the URL's.
     pub fn request_headers(&self) -> &Headers {
         &self.request
@@ -258,16 +266,7 @@ fn request_headers(key: &Key, offer: &Offer<'_>) -> Result<Headers, InvalidHeade
         Some(host) => request.push("Host", host)?,
         None => request.push("Host", offer.url.host_header().as_bytes())?,
     }
-    request.push("Upgrade", b"websocket")?;
-    request.push("Connection", b"Upgrade")?;
-    request.push("Sec-WebSocket-Key", key.as_str().as_bytes())?;
-    request.push("Sec-WebSocket-Version", b"13")?;
-    if !offer.subprotocols.is_empty() {
-        request.push("Sec-WebSocket-Protocol", offer.subprotocols.join(", ").as_bytes())?;
-    }
-    if let Some(extensions) = offer.extensions {
-        request.push("Sec-WebSocket-Extensions", extensions.as_bytes())?;
-    }
+    push_upgrade(&mut request, key, offer.subprotocols, offer.extensions)?;
     if let (Some(user_agent), None) = (offer.user_agent, offer.headers.unique("User-Agent")?) {
         request.push("User-Agent", user_agent.as_bytes())?;
     }
@@ -275,6 +274,20 @@ fn request_headers(key: &Key, offer: &Offer<'_>) -> Result<Headers, InvalidHeade
         request.push(name, value)?;
     }
     Ok(request)
+}
+
+fn push_upgrade(request: &mut Headers, key: &Key, subprotocols: &[String], extensions: Option<&str>) -> Result<(), InvalidHeader> {
+    request.push("Upgrade", b"websocket")?;
+    request.push("Connection", b"Upgrade")?;
+    request.push("Sec-WebSocket-Key", key.as_str().as_bytes())?;
+    request.push("Sec-WebSocket-Version", b"13")?;
+    if !subprotocols.is_empty() {
+        request.push("Sec-WebSocket-Protocol", subprotocols.join(", ").as_bytes())?;
+    }
+    if let Some(extensions) = extensions {
+        request.push("Sec-WebSocket-Extensions", extensions.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn expect_token(headers: &Headers, name: &'static str, token: &str) -> Result<(), InvalidResponse> {

@@ -68,6 +68,13 @@ pub struct ServerRefusal {
     pub reason: String,
 }
 
+impl ServerRefusal {
+    /// One without headers of its own.
+    pub fn plain(status: u16, reason: String) -> ServerRefusal {
+        refusal(status, reason, &[])
+    }
+}
+
 /// Whether a request opens a WebSocket, RFC 6455 §4.2.1.
 ///
 /// A request without the token `websocket` in `Upgrade` is plain HTTP, whatever else it is. The order of the other checks decides
