@@ -60,12 +60,12 @@ fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     CloseFrame::new(status, text).ok_or_else(|| refused(format!("the reason has {} bytes, at most {MAX_REASON} fit", reason.len())))
 }
 
-/// Writes the status of the peer's close frame to the log; its reason is the peer's text, and stays out.
-fn tell_peer_close(websocket: ws_handle, connection: &Connection) {
-    if let (true, Ok((status, _))) = (log::log_enabled!(log::Level::Debug), connection.peer_close()) {
-        let answered = if connection.close_state() & 1 == 1 { "a close frame was sent" } else { "none was sent" };
-        log::debug!("websocket {websocket:#x}: close frame {status} received, {answered}");
+/// Passes on what a call returned, and tells the log of close frames if the call may have met one.
+fn telling<T>(connection: &Connection, result: Result<T>, is_close: impl FnOnce(&T) -> bool) -> Result<T> {
+    if result.as_ref().map_or(true, is_close) {
+        connection.log_close_frames();
     }
+    result
 }
 
 /// Receives the next piece of a message, or the peer's close frame.
@@ -106,12 +106,11 @@ pub unsafe extern "C" fn ws_receive(
         let (buffer, received, buffer_type) =
             unsafe { (pointer::buffer(buffer, length, "buffer")?, Out::new(received, "received")?, Out::new(r#type, "type")?) };
         let entry = find(websocket)?;
-        let (count, number) = match blocking::receive(entry.websocket()?, buffer)? {
+        let connection = entry.websocket()?;
+        let result = blocking::receive(connection, buffer);
+        let (count, number) = match telling(connection, result, |received| *received == Received::Close)? {
             Received::Piece(piece) => (piece.length, type_of_piece(piece)),
-            Received::Close => {
-                tell_peer_close(websocket, entry.websocket()?);
-                (0, WS_CLOSE_FRAME as ws_buffer_type)
-            }
+            Received::Close => (0, WS_CLOSE_FRAME as ws_buffer_type),
         };
         received.write(count);
         buffer_type.write(number);
@@ -177,10 +176,8 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        log::debug!("websocket {websocket:#x}: closing with {status}");
-        blocking::close(entry.websocket()?, frame)?;
-        tell_peer_close(websocket, entry.websocket()?);
-        Ok(())
+        let connection = entry.websocket()?;
+        telling(connection, blocking::close(connection, frame), |()| true)
     })
 }
 
@@ -205,9 +202,8 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        blocking::shutdown(entry.websocket()?, frame)?;
-        log::debug!("websocket {websocket:#x}: close frame {status} sent");
-        Ok(())
+        let connection = entry.websocket()?;
+        telling(connection, blocking::shutdown(connection, frame), |()| true)
     })
 }
 
@@ -276,14 +272,13 @@ pub unsafe extern "C" fn ws_receive_message(
         // SAFETY: the caller keeps the header's promise about pointers.
         let (data, length, buffer_type) = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
         let entry = find(websocket)?;
-        let (start, count, number) = match blocking::receive_message(entry.websocket()?)? {
+        let connection = entry.websocket()?;
+        let result = blocking::receive_message(connection);
+        let (start, count, number) = match telling(connection, result, |message| matches!(message, WholeMessage::Close))? {
             WholeMessage::Message(kind, start, count) => {
                 (start.cast(), count, type_of_piece(Piece { kind, length: count, ends_message: true }))
             }
-            WholeMessage::Close => {
-                tell_peer_close(websocket, entry.websocket()?);
-                (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type)
-            }
+            WholeMessage::Close => (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type),
         };
         data.write(start);
         length.write(count);
