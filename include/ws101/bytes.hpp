@@ -100,17 +100,22 @@ private:
 /// One of several places that a message lies in: text or bytes.
 class part {
 public:
-    part(std::string_view text) noexcept : raw_{text.data(), text.size()} {}
-    part(const char *text) noexcept : part(std::string_view(text)) {}
-    part(bytes data) noexcept : raw_{data.data(), data.size()} {}
-    template <class T, std::enable_if_t<std::is_constructible_v<bytes, const T &> && !std::is_convertible_v<const T &, std::string_view>, int> = 0>
-    part(const T &data) noexcept : part(bytes(data))
+    template <class T, std::enable_if_t<std::is_convertible_v<const T &, std::string_view>, int> = 0>
+    part(const T &text) noexcept : part(std::string_view(text), 0)
+    {
+    }
+    template <class T, std::enable_if_t<std::is_convertible_v<const T &, bytes> && !std::is_convertible_v<const T &, std::string_view>, int> = 0>
+    part(const T &data) noexcept : part(bytes(data), 0)
     {
     }
 
     const ws_bytes &raw() const noexcept { return raw_; }
 
 private:
+    template <class View>
+    part(View view, int) noexcept : raw_{view.data(), view.size()}
+    {
+    }
     ws_bytes raw_;
 };
 static_assert(sizeof(part) == sizeof(ws_bytes), "a list of parts is a list of ws_bytes");

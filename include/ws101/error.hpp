@@ -11,10 +11,13 @@
 
 #include "../ws101.h"
 
+/* What is compiled differently without exceptions lies in a namespace of its own, so that files compiled either way can be linked. */
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define WS101_EXCEPTIONS 1
+#define WS101_MODE with_exceptions
 #else
 #define WS101_EXCEPTIONS 0
+#define WS101_MODE without_exceptions
 #endif
 
 namespace ws {

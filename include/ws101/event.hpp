@@ -160,11 +160,11 @@ private:
 /// The loop::run() that this thread is in: where an exception of a callback goes.
 struct run {
     ws_handle loop;
-#if WS101_EXCEPTIONS
     std::exception_ptr thrown{};
-#endif
 };
 inline thread_local run *current_run = nullptr;
+
+inline namespace WS101_MODE {
 
 /// What the library calls. noexcept: an exception with nobody to catch it ends the process here, with its what(), as one of a std::thread does.
 inline void deliver(const ws_event *raw, void *context) noexcept
@@ -220,6 +220,8 @@ ws_handle made_from(ws_handle parent, std::error_code &code, Make make) noexcept
     }
 #endif
 }
+
+} // namespace WS101_MODE
 
 } // namespace detail
 

@@ -93,6 +93,7 @@ Container query_growing(ws_handle any, ws_option number, std::error_code &code)
     }
 }
 
+inline namespace WS101_MODE {
 template <class Container>
 Container query_text(ws_handle any, ws_option number, std::error_code &code) noexcept
 {
@@ -107,6 +108,7 @@ Container query_text(ws_handle any, ws_option number, std::error_code &code) noe
     return query_growing<Container>(any, number, code);
 #endif
 }
+} // namespace WS101_MODE
 
 template <class Value>
 typename value<Value>::result query(ws_handle any, option<Value> which, std::error_code &code) noexcept

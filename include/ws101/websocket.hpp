@@ -47,8 +47,8 @@ public:
     bool is_binary() const noexcept { return type_ == WS_BINARY_MESSAGE || type_ == WS_BINARY_FRAGMENT; }
     /// The peer's close frame, which the library has answered: websocket::query_close_status tells what it said.
     bool is_close() const noexcept { return type_ == WS_CLOSE_FRAME; }
-    /// Whether a message ends with these bytes; else more of it follows.
-    bool ends_message() const noexcept { return type_ == WS_UTF8_MESSAGE || type_ == WS_BINARY_MESSAGE; }
+    /// Whether nothing more follows that belongs to these bytes: a message ends with them, or they are a close frame.
+    bool ends_message() const noexcept { return type_ != WS_UTF8_FRAGMENT && type_ != WS_BINARY_FRAGMENT; }
 
 private:
     bytes data_;

@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ws101.h"
+#include "handles.h"
 
 #define CHECK_DESCRIPTORS 1024
 #define CHECK_EXIT_SKIPPED 77
@@ -152,55 +152,8 @@ static inline uint64_t check_now_ms(void) {
 
 /* ---- what a case leaves behind ----------------------------------------------------------------------------------------------------- */
 
-/* The handles that were given out; the library itself is asked at the end which of them are open. */
-static struct {
-  ws_handle *all;
-  size_t count, room;
-} check_handles;
-
-/* Remembers a handle. Any thread. Those that come with events are remembered by calling this. */
-static inline void check_remember(ws_handle handle) {
-  (void)pthread_mutex_lock(&check_lock);
-  if (check_handles.count == check_handles.room) {
-    size_t room = check_handles.room * 2 + 64;
-    ws_handle *all = realloc(check_handles.all, room * sizeof *all);
-    if (all == NULL) abort();
-    check_handles.all = all;
-    check_handles.room = room;
-  }
-  check_handles.all[check_handles.count++] = handle;
-  (void)pthread_mutex_unlock(&check_lock);
-}
-
-static inline ws_status check_given(ws_status status, const ws_handle *handle) {
-  if (status == WS_OK) check_remember(*handle);
-  return status;
-}
-
-/* Every function that gives a handle out. A macro does not expand itself again; without an argument list the name is the function. */
-#define ws_open(user_agent, flags, session) check_given(ws_open(user_agent, flags, session), session)
-#define ws_connect(session, url, request) check_given(ws_connect(session, url, request), request)
-#define ws_connect_descriptor(session, descriptor, url, request) \
-  check_given(ws_connect_descriptor(session, descriptor, url, request), request)
-#define ws_complete_upgrade(request, websocket) check_given(ws_complete_upgrade(request, websocket), websocket)
-#define ws_listen(session, url, listener) check_given(ws_listen(session, url, listener), listener)
-#define ws_accept(listener, request) check_given(ws_accept(listener, request), request)
-#define ws_accept_descriptor(session, descriptor, request) check_given(ws_accept_descriptor(session, descriptor, request), request)
-#define ws_loop_create(flags, loop) check_given(ws_loop_create(flags, loop), loop)
-#define ws_prepare(type, data, length, message) check_given(ws_prepare(type, data, length, message), message)
-#define ws_protocol_create(role, seed, protocol) check_given(ws_protocol_create(role, seed, protocol), protocol)
-
-/* A handle that answers anything but 6 is open. Forgets them all. */
-static inline void check_handles_are_closed(void) {
-  for (size_t i = 0; i < check_handles.count; i++) {
-    uint32_t kind = 0;
-    size_t length = sizeof kind;
-    if (ws_query_option(check_handles.all[i], WS_OPTION_HANDLE_KIND, &kind, &length) == WS_ERROR_INVALID_HANDLE) continue;
-    (void)check_failed(__FILE__, __LINE__, "handle %llx, of kind %u, was left open by the case", (unsigned long long)check_handles.all[i],
-                       (unsigned)kind);
-  }
-  free(check_handles.all);
-  memset(&check_handles, 0, sizeof check_handles);
+static inline void check_tell_of_handle(ws_handle handle, uint32_t kind) {
+  (void)check_failed(__FILE__, __LINE__, "handle %llx, of kind %u, was left open by the case", (unsigned long long)handle, (unsigned)kind);
 }
 
 static inline void check_descriptors(uint8_t open_ones[CHECK_DESCRIPTORS]) {
@@ -253,14 +206,14 @@ static inline void check_run_case(const check_test *test, size_t row) {
 #endif
   threads = check_threads();
   check_descriptors(before);
-  check_handles.count = 0;
+  handles_forget();
   if (pthread_create(&thread, NULL, check_run_body, &job) != 0 || pthread_join(thread, NULL) != 0) {
     (void)check_failed(__FILE__, __LINE__, "no thread for the case");
     return;
   }
   /* A failed REQUIRE leaves things open: what counts is the first failure. */
   if (check_current->failures > 0) return;
-  check_handles_are_closed();
+  handles_check(check_tell_of_handle);
   CHECK_NUMBER(threads, check_threads_settled(threads));
   check_descriptors(after);
   for (int i = 0; i < CHECK_DESCRIPTORS; i++) {
