@@ -1,13 +1,13 @@
 // http_listener [--port N] [--interval MS]: the article's Figure 1, a server of .NET's HttpListener, line by line.
 //
 // One client, as there: ten times of day, then a clean close. A request that is no WebSocket handshake is answered with 400.
+#include "../stop.hpp"
 #include <chrono>
 #include <cstring>
 #include <ctime>
 #include <iostream>
 #include <string>
 #include <thread>
-#include <ws101.hpp>
 
 static std::string time_of_day() // DateTime.Now.ToLongTimeString()
 {
@@ -17,10 +17,11 @@ static std::string time_of_day() // DateTime.Now.ToLongTimeString()
     return std::string(text, std::strftime(text, sizeof text, "%H:%M:%S", localtime_r(&now, &local)));
 }
 
-static void run(const std::string &prefix, std::chrono::milliseconds interval)
+static void run(const std::string &prefix, std::chrono::milliseconds interval, stop_signal &stop)
 {
     ws::session http("http_listener");                                                // var s = new HttpListener();
     ws::listener s = http.listen(prefix);                                             // s.Prefixes.Add("http://localhost:8000/ws/"); s.Start();
+    stop.close_on_stop(s);
     std::cout << "listening on " << s.query(ws::options::url) << std::endl;
     ws::request hc = s.accept();                                                      // var hc = await s.GetContextAsync();
     hc.handshake();
@@ -38,6 +39,7 @@ static void run(const std::string &prefix, std::chrono::milliseconds interval)
 
 int main(int argc, char **argv)
 {
+    stop_signal stop;
     std::string port = "8000";
     std::chrono::milliseconds interval(2000);
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -45,9 +47,10 @@ int main(int argc, char **argv)
         else if (std::strcmp(argv[i], "--interval") == 0) interval = std::chrono::milliseconds(std::stol(argv[i + 1]));
     }
     try {
-        run("ws://127.0.0.1:" + port + "/ws/", interval);
+        run("ws://127.0.0.1:" + port + "/ws/", interval, stop);
         return 0;
     } catch (const ws::exception &error) {
+        if (error.code() == ws::error::cancelled) return 0; // stopped before anybody came
         std::cerr << error.what() << '\n';
         return 1;
     }

@@ -41,7 +41,7 @@ expect 'another method' "$(answer DELETE /index.html)" '405 text/plain Only GET 
 expect '/status' "$(answer GET /status)" '200 application/json {"status":"well"}'
 expect 'plain HTTP at an endpoint' "$(answer GET /ws/echo)" '400 text/plain This is a WebSocket endpoint.'
 expect '/ws/echo' "$(echo hello | "$wscat" "$url/ws/echo" 2>&1 | paste -sd' ')" 'hello closed 1000'
-expect '/ws/time' "$("$wscat" --wait 60 "$url/ws/time" < /dev/null 2>&1 | sed 's/[0-9]/9/g' | paste -sd' ')" '99:99:99 closed 9999'
+expect '/ws/time' "$("$wscat" --wait 60 "$url/ws/time" < /dev/null 2>&1 | sed 's/[0-9]/9/g' | paste -sd' ')" '99:99:99 closed 9999 Done'
 expect 'no endpoint' "$("$wscat" "$url/ws/none" < /dev/null 2>&1 | grep -c 404)" 1
 [ $wrong = 0 ] && echo 'site: all as it should be'
 exit $wrong

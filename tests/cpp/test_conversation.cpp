@@ -159,7 +159,6 @@ static void a_refusal_has_a_page() {
   } catch (const ws::exception &error) {
     CHECK(error.code() == ws::error::upgrade_refused);
     CHECK_EQUAL(503, error.info().http_status);
-    CHECK_EQUAL(1u, error.info().retryable);
   }
   serving.join();
   CHECK_EQUAL(503, request.query_response());
@@ -218,11 +217,12 @@ static void a_cancel_ends_the_wait_alone() {
     } catch (const ws::exception &error) {
       CHECK(error.code() == ws::error::cancelled);
     }
-    CHECK_EQUAL("on", two.client.receive(buffer).text());
   });
   while (!two.client.cancel(ws::operation::receive)) std::this_thread::yield();
-  two.server.send("on");
   receiving.join();
+  two.server.send("on");
+  char buffer[8];
+  CHECK_EQUAL("on", two.client.receive(buffer).text());
 }
 
 static void pings_are_measured() {
