@@ -46,6 +46,8 @@ bool check_equal(const Expected &expected, const Actual &actual, const char *fil
 
 #define CHECK(condition) ((condition) || check_failed(__FILE__, __LINE__, "not true: " #condition))
 #define CHECK_EQUAL(expected, actual) check_equal((expected), (actual), __FILE__, __LINE__, #actual)
+// Stands where an exception must have been thrown.
+#define CHECK_THROWN() check_failed(__FILE__, __LINE__, "nothing was thrown")
 // The same, and the case ends here if it fails.
 #define REQUIRE(condition) do { if (!CHECK(condition)) return; } while (false)
 
