@@ -195,7 +195,7 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
         if let Object::LoopSocket(socket) = &entry.object {
-            return socket.close(frame).map(Ended::from);
+            return telling(socket, socket.close(frame), |_| true).map(Ended::from);
         }
         let connection = entry.websocket()?;
         telling(connection, blocking::close(connection, frame), |()| true).map(|()| Ended::Done)
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
         if let Object::LoopSocket(socket) = &entry.object {
-            return socket.shutdown(frame).map(Ended::from);
+            return telling(socket, socket.shutdown(frame), |_| true).map(Ended::from);
         }
         let connection = entry.websocket()?;
         telling(connection, blocking::shutdown(connection, frame), |()| true).map(|()| Ended::Done)

@@ -49,6 +49,7 @@ impl Core {
             let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
             socket.state().is_queued = false;
             self.read_one(shared, delivery, key, &socket, &*recipient);
+            socket.log_close_frames();
             if !delivery.keeps() && socket.is_corked.swap(false, Ordering::Relaxed) {
                 socket.flush();
                 socket.after_flush();
