@@ -1071,13 +1071,13 @@ enum {
     WS_OPTION_FEATURES = 13041,
     /** ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket. */
     WS_OPTION_STATISTICS = 13042,
-    /** ws_handle. The loop that drives an asynchronous session; set before anything is made from it; 0 = none was given. Session. */
+    /** ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session. */
     WS_OPTION_LOOP = 13050,
-    /** u32, 1-256; 1. The library's own threads for an asynchronous session without a loop. Session. */
+    /** u32, 1-256. The library's own threads for an asynchronous session without a loop. Default 1. Session. */
     WS_OPTION_IO_THREADS = 13051,
-    /** u32, 0 or 1. WS_EVENT_PING and WS_EVENT_PONG are wanted; asynchronous sessions only. All. */
+    /** u32, 0 or 1. WS_EVENT_PING and WS_EVENT_PONG are wanted; asynchronous sessions only. Default 0. All. */
     WS_OPTION_PING_EVENTS = 13052,
-    /** u32, 0 or 1. Events carry whole messages, and no receive is posted; asynchronous sessions only. All. */
+    /** u32, 0 or 1. Events carry whole messages, and no receive is posted; asynchronous sessions only. Default 0. All. */
     WS_OPTION_WHOLE_MESSAGES = 13053,
     /** ws_compression. Not built yet. Session, request, listener; query: websocket. */
     WS_OPTION_COMPRESSION = 13060,

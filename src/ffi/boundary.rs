@@ -242,12 +242,12 @@ mod tests {
     #[test]
     fn an_operation_tells_the_handle_and_a_query_does_not() {
         let ticket = handle::insert(Object::Session(Session::open(None, false)), Notify::default()).unwrap();
-        operation(ticket.number(), || Err(Error::new(Status::Connection, "lost")));
+        operation(ticket.number(), || Err::<(), _>(Error::new(Status::Connection, "lost")));
         query(|| Err(Error::new(Status::InsufficientBuffer, "9 bytes are needed")));
         assert_eq!(handle::find(ticket).unwrap().last_error().unwrap().to_string(), "lost");
         assert_eq!(text(&last_error()), "9 bytes are needed");
         handle::close(ticket).unwrap();
-        assert_eq!(operation(ticket.number(), || Err(Error::new(Status::InvalidHandle, "closed"))), 6);
+        assert_eq!(operation(ticket.number(), || Err::<(), _>(Error::new(Status::InvalidHandle, "closed"))), 6);
     }
 
     #[test]
