@@ -191,6 +191,13 @@ inline void deliver(const ws_event *raw, void *context) noexcept
 
 inline void set_callback(ws_handle any, callbacks::entry entry, std::error_code &code)
 {
+    // A blocking session would never call it, and never say when it can go.
+    ws_handle loop = WS_NO_HANDLE;
+    std::size_t size = sizeof loop;
+    if (const ws_status status = ws_query_option(any, WS_OPTION_LOOP, &loop, &size); status == WS_ERROR_NOT_SUPPORTED) {
+        code.assign(status, category());
+        return;
+    }
     callback *const program = entry.get();
     callbacks::all().add(any, std::move(entry));
     if (!done(ws_set_callback(any, program != nullptr ? deliver : nullptr, program), code)) callbacks::all().forget(any, program);

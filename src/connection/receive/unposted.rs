@@ -87,16 +87,22 @@ impl ReceiveHalf {
         let received = connection.stream.receive(&mut room[held..], &mut [], Patience::None);
         match self.count(received, room.len() - held) {
             Ok(count) => Ok(Some(held + count)),
+            Err(ReadError::Socket(error)) if is_nothing(&error) => {
+                self.was_filled = false;
+                // What came with the head of the handshake may be whole messages, and nothing more need come after them.
+                Ok((held > 0).then_some(held))
+            }
             Err(error) => {
-                if held > 0 {
-                    self.buffer = Some(buffer_of(&room[..held])?);
+                let error = match error {
+                    ReadError::Socket(error) => lost(&error),
+                    ReadError::Other(error) => error,
+                    ReadError::Violation(_) => ended(),
+                };
+                if held == 0 {
+                    return Err(error);
                 }
-                match error {
-                    ReadError::Socket(error) if is_nothing(&error) => Ok(None),
-                    ReadError::Socket(error) => Err(lost(&error)),
-                    ReadError::Other(error) => Err(error),
-                    ReadError::Violation(_) => Err(ended()),
-                }
+                self.defer(error);
+                Ok(Some(held))
             }
         }
     }
