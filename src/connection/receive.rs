@@ -78,6 +78,8 @@ pub struct ReceiveHalf {
     is_ending: bool,
     /// The last read took all that it had room for: more may be there.
     was_filled: bool,
+    /// The peer will send nothing more: what is left is there already, and its end is not told again.
+    peer_has_ended: bool,
     /// Pings and pongs for a program that wants to hear of them.
     listening: Option<Box<Listening>>,
     /// What the socket said while a piece was already in the caller's memory.
@@ -104,6 +106,7 @@ impl ReceiveHalf {
             is_quiet: true,
             is_ending: false,
             was_filled: false,
+            peer_has_ended: false,
             listening: None,
             deferred: None,
         };

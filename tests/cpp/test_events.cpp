@@ -335,6 +335,51 @@ static void what_comes_with_the_head_is_delivered() {
   CHECK_EQUAL("!", heard_behind_a_head("", "", true));
 }
 
+// The peer's last bytes and its end are one report of the system: who takes the bytes must not forget the end.
+static std::string heard_before_an_end(bool whole, const std::string &frames) {
+  int ends[2];
+  if (!CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0)) return {};
+  const std::string head = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  CHECK(write(ends[1], head.data(), head.size()) == static_cast<ssize_t>(head.size()));
+  ws::loop loop = ws::loop::create();
+  ws::session session("test", WS_FLAG_ASYNC);
+  loop.drive(session);
+  session.set(ws::options::whole_messages, whole);
+  ws::request request = session.accept_descriptor(ends[0]);
+  ws::websocket server = request.complete_upgrade();
+  ws::event_room<8> room;
+  char text[64];
+  std::string heard;
+  for (int i = 0; i < 20 && heard.find('!') == std::string::npos; ++i) {
+    for (const ws::event event : loop.wait(room, 50ms)) {
+      if (event.type() == ws::event_type::upgraded) server = event.child<ws::websocket>();
+      if (event.type() != ws::event_type::received) continue;
+      heard += event.code() ? "!" : std::string(whole ? event.text().data() : text, event.data().size()) + ",";
+      if (whole || event.code()) continue;
+      std::error_code code;
+      while (const ws::message message = server.receive(text, code)) heard += std::string(message.text()) + ",";
+      if (code) heard += "!";
+    }
+    if (i != 1) continue;
+    if (!whole) CHECK(!server.receive(text));
+    CHECK(write(ends[1], frames.data(), frames.size()) == static_cast<ssize_t>(frames.size()));
+    (void)shutdown(ends[1], SHUT_WR);
+  }
+  (void)close(ends[1]);
+  return heard;
+}
+
+static void an_end_behind_the_last_bytes_is_told() {
+  for (const bool whole : {true, false}) {
+    CHECK_EQUAL("one,!", heard_before_an_end(whole, masked('\x81', "one")));
+    CHECK_EQUAL("one,two,!", heard_before_an_end(whole, masked('\x81', "one") + masked('\x81', "two")));
+    CHECK_EQUAL("!", heard_before_an_end(whole, masked('\x89', "ping")));
+    CHECK_EQUAL("!", heard_before_an_end(whole, ""));
+  }
+  CHECK_EQUAL("one,!", heard_before_an_end(true, masked('\x81', "one") + masked('\x81', "two").substr(0, 3)));
+}
+
 static void a_blocking_session_refuses_callbacks() {
   ws::session session("test");
   std::error_code code;
@@ -350,5 +395,6 @@ int main(int argc, char **argv) {
                      CHECK_CASE(an_exception_without_run_ends_the_process), CHECK_CASE(a_lambda_lives_as_long_as_its_handles),
                      CHECK_CASE(a_callback_can_be_replaced), CHECK_CASE(threads_of_the_library_call_too), CHECK_CASE(whole_messages_are_events),
                      CHECK_CASE(what_comes_with_the_head_is_delivered),
+                     CHECK_CASE(an_end_behind_the_last_bytes_is_told),
                      CHECK_CASE(a_blocking_session_refuses_callbacks)});
 }

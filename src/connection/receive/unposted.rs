@@ -64,7 +64,13 @@ impl ReceiveHalf {
 
     /// Whether something may come without the socket becoming readable again: the last read left something, or something was read and is here.
     pub fn may_have_more(&self) -> bool {
-        self.was_filled || self.has_input() || self.is_ending
+        self.was_filled || self.peer_has_ended || self.has_input() || self.is_ending
+    }
+
+    /// The system has told that the peer sends nothing more. It tells that once, together with the last bytes: a read that takes these leaves the end
+    /// behind, and no further event says so.
+    pub fn note_peer_end(&mut self) {
+        self.peer_has_ended = true;
     }
 
     /// Nothing is left in the socket, as far as this was found out.
@@ -113,9 +119,9 @@ impl ReceiveHalf {
         Ok(())
     }
 
-    /// Whether the last read took all that it had room for.
+    /// Whether the last read took all that it had room for, or left the end behind.
     pub fn was_filled(&self) -> bool {
-        self.was_filled
+        self.was_filled || self.peer_has_ended
     }
 
     /// The next whole message among bytes that [`ReceiveHalf::read_whole`] has read, and how many of them were used.

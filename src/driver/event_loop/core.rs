@@ -159,6 +159,7 @@ impl Core {
                 if is_readable {
                     let mut state = socket.state();
                     state.is_readable = true;
+                    state.has_peer_ended |= event.is_read_closed() || event.is_error();
                     is_new = !std::mem::replace(&mut state.is_queued, true);
                 }
                 if event.is_writable() && socket.wants_to_write() {

@@ -11,7 +11,7 @@ use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
 use super::lent::LEAST;
 use super::socket::{Posted, Socket};
 use super::{Shared, lock};
-use crate::connection::{Ahead, MessageStep, NextWhole, ReceiveHalf, Received, Step};
+use crate::connection::{Ahead, MessageStep, NextWhole, ReceiveClaim, ReceiveHalf, Received, Step};
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::MessageKind;
 use crate::sync::atomic::Ordering;
@@ -111,7 +111,7 @@ impl Core {
         recipient: &dyn Recipient,
         mut posted: Posted,
     ) -> bool {
-        let Some(mut claim) = socket.claim_for_loop() else {
+        let Some(mut claim) = claim(socket) else {
             return put_back(socket, posted, true);
         };
         let outcome = self.receive(shared, socket, claim.half(), &mut posted);
@@ -222,7 +222,7 @@ impl Core {
         socket: &Arc<Socket>,
         recipient: &dyn Recipient,
     ) -> bool {
-        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, true, false) };
+        let Some(mut claim) = claim(socket) else { return put_back_whole(socket, true, false) };
         let half = claim.half();
         let result = if half.is_between_messages() {
             self.read_in_place(shared, delivery, socket, recipient, half)
@@ -354,7 +354,7 @@ impl Core {
         socket: &Arc<Socket>,
         _recipient: &dyn Recipient,
     ) -> bool {
-        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, true, false) };
+        let Some(mut claim) = claim(socket) else { return put_back_whole(socket, true, false) };
         let ahead = claim.half().look_after(socket);
         if claim.half().take_life() {
             socket.note_life(self.now);
@@ -372,7 +372,7 @@ impl Core {
 
     /// What still comes on a connection that is being closed is of no use, apart from the peer's close frame.
     fn discard(&mut self, socket: &Arc<Socket>, key: u32) {
-        let Some(mut claim) = socket.claim_for_loop() else { return };
+        let Some(mut claim) = claim(socket) else { return };
         let mut waste = [0; 4096];
         let mut is_filled = true;
         for _ in 0..READS_AT_ONCE {
@@ -431,6 +431,16 @@ enum More {
     /// The program has to take what it was given first.
     NoRoom,
     Close,
+}
+
+/// Takes the receive half, and tells it whether the end is near.
+fn claim(socket: &Socket) -> Option<ReceiveClaim<'_>> {
+    let has_peer_ended = socket.state().has_peer_ended;
+    let mut claim = socket.claim_for_loop()?;
+    if has_peer_ended {
+        claim.half().note_peer_end();
+    }
+    Some(claim)
 }
 
 /// Nothing was there for it: the receive is posted again, unless it was cancelled meanwhile. Always false: there is nothing more to do now.

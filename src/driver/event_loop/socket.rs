@@ -67,6 +67,8 @@ pub(super) struct State {
     pub is_cancelled: bool,
     /// The socket may have something, or something is held already.
     pub is_readable: bool,
+    /// The system has told that the peer sends nothing more.
+    pub has_peer_ended: bool,
     /// The loop is going to look at it.
     pub is_queued: bool,
     /// Every message is an event; no receive is posted.
