@@ -33,3 +33,24 @@ ws101_says(figure_2_takes_what_just_fits shape_client_websocket "> x+\nclosed 40
 ws101_test(iis
   COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tests/site.sh $<TARGET_FILE:shape_iis> ${wscat} ${pair}
   OUTPUT "^site: all as it should be\nclient 0, server 0\n$")
+
+ws101_test(figure_3
+  COMMAND ${pair} $<TARGET_FILE:shape_http_listener> --port 0 --interval 20 -- $<TARGET_FILE:shape_message_websocket> {url}
+  OUTPUT "^${ten_times}closed 1000 Done\nclient 0, server 0\n$")
+ws101_says(figure_3_joins_pieces shape_message_websocket "> 10:35:02\n> x+\nclosed 4321 as told\nheard close 4321 \nclient 1, server 0"
+  text+:10: text+:35 text::02 long:5000 close:4321)
+ws101_says(figure_3_tells_of_a_loss shape_message_websocket "> hi\nclosed 1006 [^\n]+\nclient 1, server 0" text:hi vanish)
+ws101_test(figure_3_meets_nobody
+  COMMAND $<TARGET_FILE:shape_message_websocket> ws://127.0.0.1:1/
+  OUTPUT "^[^\n]*127.0.0.1:1: connection refused[^\n]*\n$")
+ws101_test(figure_3_refuses_a_url COMMAND $<TARGET_FILE:shape_message_websocket> "ws://" OUTPUT "^[^\n]+\n$")
+ws101_test(javascript
+  COMMAND ${pair} $<TARGET_FILE:shape_http_listener> --port 0 --interval 20 -- $<TARGET_FILE:shape_javascript> {url}
+  OUTPUT "^open\n${ten_times}closed 1000 Done clean\nclient 0, server 0\n$")
+ws101_says(javascript_joins_pieces shape_javascript "open\n> 10:35:02\n> \nclosed 4321 as told clean\nheard close 4321 \nclient 0, server 0"
+  text+:10: text+:35 text::02 text: close:4321)
+ws101_says(javascript_tells_of_a_loss shape_javascript "open\n> hi\nerror\nclosed 1006  not clean\nclient 1, server 0" text:hi vanish)
+ws101_test(javascript_meets_nobody
+  COMMAND $<TARGET_FILE:shape_javascript> ws://127.0.0.1:1/
+  OUTPUT "^error\nclosed 1006  not clean\n$")
+ws101_test(javascript_refuses_a_url COMMAND $<TARGET_FILE:shape_javascript> "ftp://a/" OUTPUT "^[^\n]*ftp[^\n]*\n$")
