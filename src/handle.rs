@@ -144,11 +144,11 @@ impl Object {
     }
 
     /// The loop that tells of the end of the handle; a websocket's tells by itself.
-    fn teller(&self) -> Option<Arc<Shared>> {
+    fn teller(&self, is_heard: bool) -> Option<Arc<Shared>> {
         match self {
-            Object::Session(session) => session.loops()?.existing(),
-            Object::ClientRequest(request) => request.existing_loop(),
-            Object::ServerRequest(request) => request.existing_loop(),
+            Object::Session(session) => session.loops()?.last(is_heard),
+            Object::ClientRequest(request) => request.last_loop(is_heard),
+            Object::ServerRequest(request) => request.last_loop(is_heard),
             Object::Listener(listener) => listener.existing_loop(),
             _ => None,
         }
@@ -361,7 +361,7 @@ pub fn close(ticket: Ticket) -> Result<()> {
     if entry.process == Process::current() {
         let is_websocket = matches!(entry.object, Object::WebSocket(_));
         entry.object.close();
-        if let Some(teller) = entry.object.teller() {
+        if let Some(teller) = entry.object.teller(entry.notify().callback.is_some()) {
             teller.tell(entry.clone(), OwnedEvent::of(EventKind::HandleClosed));
         }
         // First, so that the caretaker finds nothing left to look after, and ends with the last connection.

@@ -2,6 +2,7 @@
 //
 // message_websocket below has the members of that class which the figure uses, over ws101.hpp: what a port copies. Events come on one thread of the
 // library, as WinRT's come on one of its own.
+#include <atomic>
 #include <functional>
 #include <future>
 #include <iostream>
@@ -22,10 +23,8 @@ public:
         session_.set(ws::options::whole_messages, true); // MessageReceived is raised once the entire message is there
         session_.set_callback([this](const ws::event &event) { on_event(event); });
         request_ = session_.connect(uri);
-        std::error_code code;
-        const ws::websocket now = request_.complete_upgrade(code); // always pending: the event brings the connection
-        if (!code) code = connected_.get_future().get();
-        if (code) throw ws::exception(code);
+        (void)request_.complete_upgrade(); // pending: the event brings the connection
+        connected_.get_future().get();
     }
 
     void send(std::string_view message) { socket_.send(message); } // writer.WriteString(…); await writer.StoreAsync();
@@ -45,8 +44,9 @@ private:
     {
         switch (event.type()) {
         case ws::event_type::upgraded:
-            if (!event.code()) socket_ = event.child<ws::websocket>();
-            connected_.set_value(event.code());
+            if (event.code()) return connected_.set_exception(std::make_exception_ptr(event.exception()));
+            socket_ = event.child<ws::websocket>();
+            connected_.set_value();
             break;
         case ws::event_type::received: on_received(event); break;
         case ws::event_type::handle_closed:
@@ -72,7 +72,7 @@ private:
     ws::session session_;
     ws::request request_;
     ws::websocket socket_;
-    std::promise<std::error_code> connected_;
+    std::promise<void> connected_;
     std::promise<void> all_closed_;
     std::atomic<int> handles_left_{0};
 };

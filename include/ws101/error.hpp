@@ -124,6 +124,12 @@ public:
         info_.status = code.value();
     }
 
+    /// Of an event, whose reason is not this thread's last error.
+    exception(std::error_code code, const ws_error_info *info) : std::system_error(code), info_(info != nullptr ? *info : ws_error_info{})
+    {
+        info_.status = code.value();
+    }
+
     const char *what() const noexcept override { return info_.message[0] != '\0' ? info_.message : ws_status_string(info_.status); }
     /// Phase, HTTP status, close status, the system's error, whether another attempt may succeed.
     const ws_error_info &info() const noexcept { return info_; }

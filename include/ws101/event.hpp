@@ -57,6 +57,10 @@ public:
     std::error_code code() const noexcept { return raw_->status == WS_OK ? std::error_code() : std::error_code(raw_->status, category()); }
     /// The library's sentence if the operation failed, else an empty text.
     std::string_view sentence() const noexcept { return raw_->error != nullptr ? std::string_view(raw_->error->message) : std::string_view(); }
+#if WS101_EXCEPTIONS
+    /// The failure, for a program that throws it where it waits for this event.
+    ws::exception exception() const { return {code(), raw_->error}; }
+#endif
     ws_handle handle() const noexcept { return raw_->handle; }
     /// upgraded: the ws::websocket; accepted: the ws::request. The event gives it away: take it once, or it stays open.
     template <class Handle>

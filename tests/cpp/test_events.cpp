@@ -207,6 +207,20 @@ static void a_lambda_lives_as_long_as_its_handles() {
   CHECK_EQUAL(1, two.token.use_count());
 }
 
+// Nothing was begun on any loop; the last event comes all the same.
+static void a_lambda_of_an_unused_session_is_destroyed() {
+  const auto token = std::make_shared<std::promise<void>>();
+  {
+    ws::session session("test", WS_FLAG_ASYNC);
+    session.set_callback([token](const ws::event &event) { if (event.type() == ws::event_type::handle_closed) token->set_value(); });
+    ws::request unused = session.connect("ws://localhost/");
+    unused.set_callback([](const ws::event &) {});
+  }
+  token->get_future().get();
+  for (int i = 0; i < 1000 && token.use_count() > 1; ++i) std::this_thread::sleep_for(1ms); // the lambda itself ends just after that
+  CHECK_EQUAL(1, token.use_count());
+}
+
 static void a_callback_can_be_replaced() {
   echo_pair two;
   two.open();
@@ -393,6 +407,7 @@ int main(int argc, char **argv) {
   return check_main(argc, argv,
                     {CHECK_CASE(run_calls_lambdas), CHECK_CASE(wait_returns_a_batch), CHECK_CASE(an_exception_ends_run_and_is_thrown_there),
                      CHECK_CASE(an_exception_without_run_ends_the_process), CHECK_CASE(a_lambda_lives_as_long_as_its_handles),
+                     CHECK_CASE(a_lambda_of_an_unused_session_is_destroyed),
                      CHECK_CASE(a_callback_can_be_replaced), CHECK_CASE(threads_of_the_library_call_too), CHECK_CASE(whole_messages_are_events),
                      CHECK_CASE(what_comes_with_the_head_is_delivered),
                      CHECK_CASE(an_end_behind_the_last_bytes_is_told),
