@@ -51,7 +51,7 @@ static void an_exception_has_the_librarys_sentence() {
   ws::session session("test");
   const ws::exception error = thrown_by([&] { session.dial("ws://127.0.0.1:1/"); });
   CHECK_EQUAL(make_error_code(ws::error::cannot_connect), error.code());
-  CHECK(std::strstr(error.what(), "127.0.0.1:1: connection refused") != nullptr);
+  CHECK(std::strstr(error.what(), "127.0.0.1:1") != nullptr && std::strstr(error.what(), "refused") != nullptr);
   CHECK_EQUAL(WS_ERROR_CANNOT_CONNECT, error.info().status);
   CHECK_EQUAL(WS_PHASE_CONNECT, error.info().phase);
   CHECK(error.info().os_error != 0 && error.info().retryable == 1);

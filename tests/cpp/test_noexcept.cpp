@@ -86,6 +86,40 @@ static void a_time_limit_ends_the_wait_alone() {
   CHECK_EQUAL("late", message.text());
 }
 
+static void events_reach_lambdas() {
+  std::error_code code;
+  ws::loop loop = ws::loop::create(code);
+  ws::session session = ws::session::open("test", WS_FLAG_ASYNC, code);
+  loop.drive(session, code);
+  ws::websocket client, server;
+  ws::listener listener;
+  ws::request asking, accepted;
+  session.set(ws::options::whole_messages, true, code);
+  session.set_callback([&](const ws::event &event) {
+    std::error_code inner;
+    if (event.type() == ws::event_type::accepted) {
+      accepted = event.child<ws::request>();
+      server = accepted.complete_upgrade(inner);
+    } else if (event.type() == ws::event_type::upgraded && event.handle() == asking.get()) {
+      client = event.child<ws::websocket>();
+      client.send("hello", inner);
+    } else if (event.type() == ws::event_type::upgraded) {
+      server = event.child<ws::websocket>();
+    } else if (event.type() == ws::event_type::received) {
+      CHECK_EQUAL("hello", event.text());
+      loop.stop(inner);
+    }
+    CHECK(!inner);
+  }, code);
+  CHECK(!code);
+  listener = session.listen("ws://127.0.0.1:0/", code);
+  CHECK(!listener.accept(code) && !code); // pending is no error
+  asking = session.connect(listener.query(ws::options::url, code), code);
+  CHECK(!asking.complete_upgrade(code) && !code);
+  loop.run(code);
+  CHECK(!code && client && server);
+}
+
 static void the_log_is_a_lambda() {
   std::error_code code;
   std::string lines;
@@ -100,5 +134,5 @@ static void the_log_is_a_lambda() {
 int main(int argc, char **argv) {
   return check_main(argc, argv,
                     {CHECK_CASE(a_conversation), CHECK_CASE(a_range_ends_with_the_error), CHECK_CASE(failures_are_codes),
-                     CHECK_CASE(a_time_limit_ends_the_wait_alone), CHECK_CASE(the_log_is_a_lambda)});
+                     CHECK_CASE(a_time_limit_ends_the_wait_alone), CHECK_CASE(events_reach_lambdas), CHECK_CASE(the_log_is_a_lambda)});
 }
