@@ -144,11 +144,15 @@ impl Object {
     }
 
     /// The loop that tells of the end of the handle; a websocket's tells by itself.
-    fn teller(&self, is_heard: bool) -> Option<Arc<Shared>> {
+    /// Where nothing was ever begun on one, it is made only if somebody listens.
+    fn teller(&self, has_listener: bool) -> Option<Arc<Shared>> {
         match self {
-            Object::Session(session) => session.loops()?.last(is_heard),
-            Object::ClientRequest(request) => request.last_loop(is_heard),
-            Object::ServerRequest(request) => request.last_loop(is_heard),
+            Object::Session(session) => {
+                let loops = session.loops()?;
+                loops.existing().or_else(|| if has_listener { loops.next().ok() } else { None })
+            }
+            Object::ClientRequest(request) => request.existing_loop(),
+            Object::ServerRequest(request) => request.existing_loop(),
             Object::Listener(listener) => listener.existing_loop(),
             _ => None,
         }

@@ -55,8 +55,8 @@ impl Request {
     }
 
     /// The loop that tells of the end of the handle.
-    pub fn last_loop(&self, is_heard: bool) -> Option<Arc<Shared>> {
-        self.on_loop.as_ref()?.loops.last(is_heard)
+    pub fn existing_loop(&self) -> Option<Arc<Shared>> {
+        self.on_loop.as_ref()?.loops.existing()
     }
 
     fn on_loop(&self) -> Result<&OnLoop> {

@@ -124,13 +124,10 @@ impl Loops {
         Ok(shared)
     }
 
-    /// The loop that tells of a handle's end: one that is there already. If there is none, one is made for this if somebody hears of it: the last event
-    /// is where programs free what belongs to a handle.
-    pub fn last(&self, is_heard: bool) -> Option<Arc<Shared>> {
+    /// A loop that is there already.
+    pub fn existing(&self) -> Option<Arc<Shared>> {
         let own = self.own();
-        let existing = own.given.as_ref().map(|(given, _)| given).or_else(|| own.made.first().map(Member::shared)).cloned();
-        drop(own);
-        existing.or_else(|| if is_heard { self.next().ok() } else { None })
+        own.given.as_ref().map(|(given, _)| Arc::clone(given)).or_else(|| own.made.first().map(|made| Arc::clone(made.shared())))
     }
 
     fn start(&self) -> Result<Member> {
