@@ -3,9 +3,9 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
+steps=(format clippy shell cargo header header-compiles threading porting build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
 # shellcheck disable=SC2034
-quick_steps=(format clippy cargo header threading build exports ctest)
+quick_steps=(format clippy cargo header threading porting build exports ctest)
 
 skip() { echo "$*"; exit 77; }
 
@@ -67,6 +67,8 @@ step_header_compiles() {
 }
 
 step_threading() { run_judge tests/threading/run; }
+
+step_porting() { run_judge tests/porting/run; }
 
 step_build() { build_tree release; }
 

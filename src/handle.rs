@@ -151,15 +151,11 @@ impl Object {
     }
 
     /// The loop that tells of the end of the handle; a websocket's tells by itself.
-    /// Where nothing was ever begun on one, it is made only if somebody listens.
     fn teller(&self, has_listener: bool) -> Option<Arc<Shared>> {
         match self {
-            Object::Session(session) => {
-                let loops = session.loops()?;
-                loops.existing().or_else(|| if has_listener { loops.next().ok() } else { None })
-            }
-            Object::ClientRequest(request) => request.existing_loop(),
-            Object::ServerRequest(request) => request.existing_loop(),
+            Object::Session(session) => session.loops()?.last(has_listener),
+            Object::ClientRequest(request) => request.last_loop(has_listener),
+            Object::ServerRequest(request) => request.last_loop(has_listener),
             Object::Listener(listener) => listener.existing_loop(),
             _ => None,
         }

@@ -55,8 +55,8 @@ impl Request {
     }
 
     /// The loop that tells of the end of the handle.
-    pub fn existing_loop(&self) -> Option<Arc<Shared>> {
-        self.on_loop.as_ref()?.loops.existing()
+    pub fn last_loop(&self, has_listener: bool) -> Option<Arc<Shared>> {
+        self.on_loop.as_ref()?.loops.last(has_listener)
     }
 
     fn on_loop(&self) -> Result<&OnLoop> {

@@ -118,6 +118,22 @@ impl Connection {
         self.outbox().lifecycle.told()
     }
 
+    /// Tells the log of the close frames that have come and gone since it was last told. A driver calls this when it holds nothing of the
+    /// connection any more, because the log is the program's code and may do anything with the same handle.
+    pub fn log_close_frames(&self) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let notes = self.outbox().take_unlogged();
+        if notes.is_empty() {
+            return;
+        }
+        let peer = self.remote_address().unwrap_or_default();
+        for note in notes {
+            log::debug!("{peer}: close frame {} {}; its reason has {} bytes", note.status, note.what, note.reason_length);
+        }
+    }
+
     /// Why the connection failed.
     pub fn failure(&self) -> Option<Error> {
         self.outbox().failure().cloned()

@@ -66,12 +66,23 @@ struct End {
     /// Why nothing can be sent any more.
     send_failure: Option<Error>,
     closing: Closing,
+    /// Close frames that the log has not been told of.
+    unlogged: Vec<CloseNote>,
     /// The most bytes that ever waited.
     queue_high_water: usize,
     /// Contexts of sends whose last byte has left, until somebody is told.
     told: Vec<usize>,
     /// The same of sends whose last byte will never leave.
     lost: Vec<usize>,
+}
+
+/// What the log tells of a close frame. Its reason is somebody's text and stays out.
+#[derive(Debug)]
+pub(super) struct CloseNote {
+    /// "received", and the like.
+    pub what: &'static str,
+    pub status: u16,
+    pub reason_length: usize,
 }
 
 /// How far `ws_close` has come.
@@ -331,6 +342,7 @@ impl Outbox {
     pub(super) fn put_close(&mut self, frame: CloseFrame) -> bool {
         let first = self.lifecycle.send_close();
         if first {
+            self.note("sent", &frame);
             self.pending().controls.put_close(frame);
         }
         first
@@ -338,9 +350,24 @@ impl Outbox {
 
     /// The peer's close frame has come; the answer, if one is due, goes next.
     pub(super) fn receive_close(&mut self, frame: CloseFrame, manual: bool) {
+        self.note("received", &frame);
         if let Reply::Send(answer) = self.lifecycle.receive_close(frame, manual) {
+            self.note("sent as the answer", &answer);
             self.pending().controls.put_close(answer);
         }
+    }
+
+    /// Leaves a close frame for the log, which is the program's code: it is not called here, under the mutex.
+    fn note(&mut self, what: &'static str, frame: &CloseFrame) {
+        if log::log_enabled!(log::Level::Debug) {
+            let note = CloseNote { what, status: frame.status(), reason_length: frame.reason().len() };
+            self.end.get_or_insert_default().unlogged.push(note);
+        }
+    }
+
+    /// The close frames that the log has not been told of.
+    pub(super) fn take_unlogged(&mut self) -> Vec<CloseNote> {
+        self.end.as_mut().map(|end| std::mem::take(&mut end.unlogged)).unwrap_or_default()
     }
 }
 

@@ -179,6 +179,7 @@ impl Ward {
                 let saw_life = claim.half().take_life();
                 // Not while holding the half: a thread of the program may be waiting for it.
                 drop(claim);
+                connection.log_close_frames();
                 self.watch = watch(&connection, ahead, saw_life);
             }
         }

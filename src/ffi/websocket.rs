@@ -70,12 +70,12 @@ fn peer_close(websocket: ws_handle) -> Result<(u16, Vec<u8>)> {
     }
 }
 
-/// Writes the status of the peer's close frame to the log; its reason is the peer's text, and stays out.
-fn tell_peer_close(websocket: ws_handle, connection: &Connection) {
-    if let (true, Ok((status, _))) = (log::log_enabled!(log::Level::Debug), connection.peer_close()) {
-        let answered = if connection.close_state() & 1 == 1 { "a close frame was sent" } else { "none was sent" };
-        log::debug!("websocket {websocket:#x}: close frame {status} received, {answered}");
+/// Passes on what a call returned, and tells the log of close frames if the call may have met one.
+fn telling<T>(connection: &Connection, result: Result<T>, is_close: impl FnOnce(&T) -> bool) -> Result<T> {
+    if result.as_ref().map_or(true, is_close) {
+        connection.log_close_frames();
     }
+    result
 }
 
 /// Receives the next piece of a message, or the peer's close frame.
@@ -124,14 +124,15 @@ pub unsafe extern "C" fn ws_receive(
                     Answer::Pending => return Ok(Ended::Pending),
                 }
             }
-            _ => blocking::receive(entry.websocket()?, buffer)?,
+            _ => {
+                let connection = entry.websocket()?;
+                let result = blocking::receive(connection, buffer);
+                telling(connection, result, |received| *received == Received::Close)?
+            }
         };
         let (count, number) = match found {
             Received::Piece(piece) => (piece.length, type_of_piece(piece)),
-            Received::Close => {
-                tell_peer_close(websocket, entry.websocket()?);
-                (0, WS_CLOSE_FRAME as ws_buffer_type)
-            }
+            Received::Close => (0, WS_CLOSE_FRAME as ws_buffer_type),
         };
         received.write(count);
         buffer_type.write(number);
@@ -207,13 +208,11 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
-        log::debug!("websocket {websocket:#x}: closing with {status}");
         if let Object::LoopSocket(socket) = &entry.object {
-            return socket.close(frame).map(Ended::from);
+            return telling(socket, socket.close(frame), |_| true).map(Ended::from);
         }
-        blocking::close(entry.websocket()?, frame)?;
-        tell_peer_close(websocket, entry.websocket()?);
-        Ok(Ended::Done)
+        let connection = entry.websocket()?;
+        telling(connection, blocking::close(connection, frame), |()| true).map(|()| Ended::Done)
     })
 }
 
@@ -239,11 +238,10 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
         if let Object::LoopSocket(socket) = &entry.object {
-            return socket.shutdown(frame).map(Ended::from);
+            return telling(socket, socket.shutdown(frame), |_| true).map(Ended::from);
         }
-        blocking::shutdown(entry.websocket()?, frame)?;
-        log::debug!("websocket {websocket:#x}: close frame {status} sent");
-        Ok(Ended::Done)
+        let connection = entry.websocket()?;
+        telling(connection, blocking::shutdown(connection, frame), |()| true).map(|()| Ended::Done)
     })
 }
 
@@ -316,14 +314,13 @@ pub unsafe extern "C" fn ws_receive_message(
             socket.receive(Posted::Message)?;
             return Ok(Ended::Pending);
         }
-        let (start, count, number) = match blocking::receive_message(entry.websocket()?)? {
+        let connection = entry.websocket()?;
+        let result = blocking::receive_message(connection);
+        let (start, count, number) = match telling(connection, result, |message| matches!(message, WholeMessage::Close))? {
             WholeMessage::Message(kind, start, count) => {
                 (start.cast(), count, type_of_piece(Piece { kind, length: count, ends_message: true }))
             }
-            WholeMessage::Close => {
-                tell_peer_close(websocket, entry.websocket()?);
-                (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type)
-            }
+            WholeMessage::Close => (ptr::null(), 0, WS_CLOSE_FRAME as ws_buffer_type),
         };
         data.write(start);
         length.write(count);

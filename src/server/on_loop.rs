@@ -373,9 +373,9 @@ impl Request {
     }
 
     /// The loop that tells of the end of the handle.
-    pub fn existing_loop(&self) -> Option<Arc<Shared>> {
+    pub fn last_loop(&self, has_listener: bool) -> Option<Arc<Shared>> {
         let on_loop = self.on_loop.as_ref()?;
-        on_loop.shared.clone().or_else(|| on_loop.loops.existing())
+        on_loop.shared.clone().or_else(|| on_loop.loops.last(has_listener))
     }
 
     fn on_loop(&self) -> Result<&RequestOnLoop> {

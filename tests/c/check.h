@@ -1,8 +1,9 @@
 /* A small test frame: named tests, checks that tell both values, one process for each case.
  *
  * Every case (a test, or one row of a test's table) runs in a child of its own, on a thread of its own: a crash, a hang or a leak spoils one
- * case and is reported as its failure. When the case is over its thread is joined and the library's own, which end with their last handle,
- * get a moment; then the child must have the same open descriptors and the same number of threads as before.
+ * case and is reported as its failure. When the case is over, every handle that a function gave to it must be closed; its thread is joined and
+ * the library's own, which end with their last handle, get a moment; then the child must have the same open descriptors and the same number of
+ * threads as before.
  * Deliberately missing: fixtures, mocks, sleeping. Needs POSIX; threads are counted where /proc is.
  *
  *   static void a_ping_is_answered(void) { CHECK_NUMBER(1, 1); }
@@ -32,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ws101.h"
+#include "handles.h"
 
 #define CHECK_DESCRIPTORS 1024
 #define CHECK_EXIT_SKIPPED 77
@@ -151,6 +152,10 @@ static inline uint64_t check_now_ms(void) {
 
 /* ---- what a case leaves behind ----------------------------------------------------------------------------------------------------- */
 
+static inline void check_tell_of_handle(ws_handle handle, uint32_t kind) {
+  (void)check_failed(__FILE__, __LINE__, "handle %llx, of kind %u, was left open by the case", (unsigned long long)handle, (unsigned)kind);
+}
+
 static inline void check_descriptors(uint8_t open_ones[CHECK_DESCRIPTORS]) {
   for (int i = 0; i < CHECK_DESCRIPTORS; i++) open_ones[i] = fcntl(i, F_GETFD) != -1;
 }
@@ -201,12 +206,14 @@ static inline void check_run_case(const check_test *test, size_t row) {
 #endif
   threads = check_threads();
   check_descriptors(before);
+  handles_forget();
   if (pthread_create(&thread, NULL, check_run_body, &job) != 0 || pthread_join(thread, NULL) != 0) {
     (void)check_failed(__FILE__, __LINE__, "no thread for the case");
     return;
   }
   /* A failed REQUIRE leaves things open: what counts is the first failure. */
   if (check_current->failures > 0) return;
+  handles_check(check_tell_of_handle);
   CHECK_NUMBER(threads, check_threads_settled(threads));
   check_descriptors(after);
   for (int i = 0; i < CHECK_DESCRIPTORS; i++) {

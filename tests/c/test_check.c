@@ -25,6 +25,10 @@ static void leaks_a_thread(void) {
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, waits, NULL) == 0);
 }
+static void leaks_a_handle(void) {
+  ws_handle session = WS_NO_HANDLE;
+  CHECK_STATUS(WS_OK, ws_open(NULL, 0, &session));
+}
 static void skips(void) { check_skip("on purpose"); }
 
 static const check_test samples[] = {
@@ -43,6 +47,7 @@ static const check_test samples[] = {
     CHECK_TEST(leaks_a_descriptor),
     CHECK_TEST(closes_a_descriptor),
     CHECK_TEST(leaks_a_thread),
+    CHECK_TEST(leaks_a_handle),
 };
 
 /* Each sample in a run of its own, in a child whose output goes nowhere; what it counted is compared. */

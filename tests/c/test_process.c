@@ -220,6 +220,29 @@ static void a_server_refuses(void) {
   (void)close(peer);
 }
 
+/* A peer breaks the rules, and the program closes first: the frames that the library and the program send. */
+static void live_with_close_frames(void) {
+  pair pair;
+  REQUIRE(pair_open(&pair, LIBRARY_IS_SERVER));
+  REQUIRE(pair_peer_sends(&pair, PEER_FIN | 0x0b, "SECRET9", 7));
+  (void)shutdown(pair.peer, SHUT_WR);
+  CHECK(RECEIVE_FAILS(pair.websocket, WS_ERROR_PROTOCOL_VIOLATION));
+  pair_close(&pair);
+  REQUIRE(pair_open(&pair, LIBRARY_IS_CLIENT));
+  REQUIRE_STATUS(WS_OK, ws_shutdown(pair.websocket, 4001, "SECRET10", 8));
+  REQUIRE(pair_peer_closes(&pair, 4002, ""));
+  (void)shutdown(pair.peer, SHUT_WR);
+  CHECK_STATUS(WS_OK, ws_close(pair.websocket, WS_CLOSE_NORMAL, NULL, 0));
+  pair_close(&pair);
+}
+
+/* How often a text is in another. */
+static int count_of(const char *text, const char *part) {
+  int count = 0;
+  for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) count++;
+  return count;
+}
+
 static const int levels[] = {0, 1, 2, 3, 4, 5};
 
 static void a_level_has_what_is_below_it_and_no_secret(size_t row) {
@@ -228,6 +251,7 @@ static void a_level_has_what_is_below_it_and_no_secret(size_t row) {
   kept.calls_back = level == 5;
   REQUIRE_STATUS(WS_OK, ws_set_log(level, keep_line, &kept));
   live_with_secrets();
+  live_with_close_frames();
   a_server_refuses();
   (void)ws_close_handle(WS_NO_HANDLE);
   CHECK_STATUS(WS_OK, ws_set_log(0, NULL, NULL));
@@ -244,7 +268,14 @@ static void a_level_has_what_is_below_it_and_no_secret(size_t row) {
   if (level >= 4) {
     CHECK(strstr(kept.text, "connected") != NULL);
     CHECK(strstr(kept.text, "Authorization, Cookie") != NULL || strstr(kept.text, "Cookie") != NULL);
-    CHECK(strstr(kept.text, "close frame 3210 received") != NULL);
+    CHECK_NUMBER(1, count_of(kept.text, "close frame 3210 received; its reason has 7 bytes\n"));
+    CHECK_NUMBER(1, count_of(kept.text, "close frame 3210 sent as the answer; its reason has 0 bytes\n"));
+    CHECK_NUMBER(1, count_of(kept.text, "close frame 1002 sent; "));
+    CHECK_NUMBER(1, count_of(kept.text, "close frame 4001 sent; its reason has 8 bytes\n"));
+    CHECK_NUMBER(1, count_of(kept.text, "close frame 4002 received; its reason has 0 bytes\n"));
+    CHECK_NUMBER(0, count_of(kept.text, "close frame 1000"));
+  } else {
+    CHECK_NUMBER(0, count_of(kept.text, "close frame"));
   }
 }
 

@@ -49,6 +49,7 @@ impl Core {
             let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
             if delivery.keeps() {
                 self.read_one(shared, delivery, key, &socket, &*recipient, None);
+                socket.log_close_frames();
             } else {
                 self.answer(shared, delivery, key, &socket, &*recipient, None);
             }
@@ -69,6 +70,7 @@ impl Core {
         answering::begin(recipient.address().1, socket);
         self.read_one(shared, delivery, key, socket, recipient, readiness);
         answering::end();
+        socket.log_close_frames();
         if socket.is_corked.load(Ordering::Relaxed) {
             socket.is_corked.store(false, Ordering::Relaxed);
             socket.flush();
@@ -159,7 +161,9 @@ impl Core {
         }
         claim.give_back();
         if let Outcome::Blocked = outcome {
-            return put_back(socket, posted, left);
+            put_back(socket, posted, left);
+            // What came was no message, and behind it is the end, of which the system does not tell again.
+            return socket.state().has_ended;
         }
         let is_end = matches!(&outcome, Outcome::Failed(error) if is_terminal(error))
             || matches!(outcome, Outcome::Received(Received::Close) | Outcome::View(Received::Close, _));

@@ -124,10 +124,12 @@ impl Loops {
         Ok(shared)
     }
 
-    /// A loop that is there already.
-    pub fn existing(&self) -> Option<Arc<Shared>> {
+    /// The loop that tells of a handle's end: one that is there already. Where nothing was ever begun on one, it is made only if somebody listens.
+    pub fn last(&self, has_listener: bool) -> Option<Arc<Shared>> {
         let own = self.own();
-        own.given.as_ref().map(|(given, _)| Arc::clone(given)).or_else(|| own.made.first().map(|made| Arc::clone(made.shared())))
+        let existing = own.given.as_ref().map(|(given, _)| given).or_else(|| own.made.first().map(Member::shared)).cloned();
+        drop(own);
+        existing.or_else(|| if has_listener { self.next().ok() } else { None })
     }
 
     fn start(&self) -> Result<Member> {

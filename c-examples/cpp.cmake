@@ -1,0 +1,15 @@
+# The examples of ws101.hpp, and the programs of docs/PORTING.md, each in the shape of another system.
+function(ws101_cpp_example name source)
+  add_executable(${name} ${source})
+  target_compile_features(${name} PRIVATE cxx_std_17)
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+  target_link_libraries(${name} PRIVATE ws101::ws101 Threads::Threads)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<BOOL:${WS101_WERROR}>:-Werror>)
+endfunction()
+
+foreach(name IN ITEMS cpp_client cpp_server)
+  ws101_cpp_example(${name} ${name}.cpp)
+endforeach()
+foreach(name IN ITEMS http_listener client_websocket message_websocket javascript iis)
+  ws101_cpp_example(shape_${name} shapes/${name}.cpp)
+endforeach()
