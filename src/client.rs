@@ -5,13 +5,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::connection::opening::{Opening, Plan, Reply};
 use crate::connection::{Agreed, Connection, Upgraded};
 use crate::driver::blocking::{Stay, StopSign, Task};
-use crate::driver::{self, blocking, entropy};
+use crate::driver::{self, blocking, clock};
 use crate::error::{Error, Phase, Result, Status};
-use crate::http::{Headers, write_request};
+use crate::http::Headers;
 use crate::options::{Options, SharedOptions};
-use crate::protocol::handshake::{Agreement, ClientHandshake, Key, Offer, Refusal, is_reserved_header};
+use crate::protocol::handshake::{Agreement, Refusal, is_reserved_header};
 use crate::protocol::{Role, Url};
 use crate::session::Session;
 use crate::transport::Stream;
@@ -109,11 +110,6 @@ impl Request {
         self.url.to_string()
     }
 
-    /// The URL as the log may show it: a query often has a secret in it.
-    fn name(&self) -> String {
-        format!("ws://{}{}", self.url.authority(), self.url.path())
-    }
-
     /// Adds a header to the next handshake; 12153 if it is none, or the handshake's own.
     pub fn add_header(&self, name: &str, value: &[u8]) -> Result<()> {
         if is_reserved_header(name) {
@@ -133,19 +129,27 @@ impl Request {
     }
 
     fn make_attempt(&self, stay: &Stay<'_>) -> Result<()> {
+        let opening = self.begin_attempt()?;
+        let waiting = blocking::Waiting { stay, interruptible: self.options().interruptible, may_start_threads: self.may_start_threads };
+        self.end_attempt(blocking::open(opening, waiting))
+    }
+
+    /// Begins a handshake, which whoever waits for it drives, and whose end [`Request::end_attempt`] must be told.
+    fn begin_attempt(&self) -> Result<Opening> {
         let stream = self.begin()?;
-        let result = self.attempt(stream, stay);
-        let mut state = lock(&self.state);
-        match result {
-            Ok(answer) => {
-                *state = State::Answered(Box::new(answer));
-                Ok(())
-            }
-            Err(error) => {
-                *state = State::Fresh;
-                Err(error)
-            }
-        }
+        let headers = lock(&self.headers).clone();
+        let plan = Plan { url: self.url.clone(), options: self.options(), headers, stream, sources: &driver::OPENING_SOURCES };
+        Ok(Opening::new(plan, clock::now()))
+    }
+
+    /// The end of a handshake that was begun.
+    fn end_attempt(&self, result: Result<Reply>) -> Result<()> {
+        let (next, result) = match result {
+            Ok(reply) => (State::Answered(Box::new(self.answer_of(reply))), Ok(())),
+            Err(error) => (State::Fresh, Err(error)),
+        };
+        *lock(&self.state) = next;
+        result
     }
 
     /// Takes the attempt, with the socket for it if there is one.
@@ -170,33 +174,17 @@ impl Request {
         }
     }
 
-    fn attempt(&self, stream: Option<Stream>, stay: &Stay<'_>) -> Result<Answer> {
-        let options = self.options();
-        let headers = lock(&self.headers).clone();
-        let offer = Offer {
-            url: &self.url,
-            subprotocols: &options.subprotocols,
-            extensions: None,
-            user_agent: options.user_agent.as_deref(),
-            headers: &headers,
-        };
-        let handshake = ClientHandshake::new(Key::from_nonce(entropy::nonce()?), &offer)?;
-        let request = write_request("GET", self.url.target(), handshake.request_headers());
-        let who = self.name();
-        log::debug!("{who}: asking, with {}", handshake.request_headers().names());
-        let opening = blocking::Opening { url: &self.url, options: &options, stay, may_start_threads: self.may_start_threads };
-        let reply = blocking::open(opening, stream, request)?;
-        let verdict = handshake.judge(reply.head.status, reply.head.minor_version, &reply.head.headers);
-        log::debug!("{who}: answered with {}", reply.head.headers.names());
-        match &verdict {
+    fn answer_of(&self, reply: Reply) -> Answer {
+        let who = self.url.without_query();
+        match &reply.verdict {
             Ok(_) => log::info!("{who}: upgraded"),
             Err(refusal) => log::info!("{who}: answered {}: {}", reply.head.status, Error::from(refusal.clone())),
         }
-        let subprotocol = verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
-        Ok(Answer {
+        let subprotocol = reply.verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
+        Answer {
             status: reply.head.status,
             headers: Arc::new(reply.head.headers),
-            outcome: match verdict {
+            outcome: match reply.verdict {
                 Ok(agreement) => Outcome::Granted(Box::new((reply.stream, agreement, reply.early))),
                 Err(refusal) => Outcome::Refused(refusal),
             },
@@ -205,7 +193,7 @@ impl Request {
             subprotocol,
             local_address: reply.local_address,
             remote_address: reply.remote_address,
-        })
+        }
     }
 
     /// Does the handshake if it was not done, and hands out the connection: 13001 for any status but 101, 12152 for a 101 that breaks the rules.

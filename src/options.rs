@@ -54,6 +54,10 @@ pub struct Options {
     pub check_sent_text: bool,
     /// A signal ends a wait.
     pub interruptible: bool,
+    /// Pings and pongs are events (event-driven only).
+    pub ping_events: bool,
+    /// Whole messages are events, and no receive is posted (event-driven only).
+    pub whole_messages: bool,
     /// Sub-protocols, in order of preference: offered by a client, supported by a server.
     pub subprotocols: Vec<String>,
     /// Origins that a server accepts besides its own; `*` = any.
@@ -93,6 +97,8 @@ impl Default for Options {
             nodelay: true,
             check_sent_text: true,
             interruptible: false,
+            ping_events: false,
+            whole_messages: false,
             subprotocols: Vec::new(),
             origins: Vec::new(),
             user_agent: None,

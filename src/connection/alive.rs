@@ -83,6 +83,14 @@ impl Connection {
         Ok(())
     }
 
+    /// Something was received at this moment, of which the keep-alive clock may not have heard.
+    pub fn note_life(&self, at: Duration) {
+        let mut outbox = self.outbox();
+        if at > outbox.keepalive.last_life() {
+            outbox.keepalive.life(at);
+        }
+    }
+
     /// Runs the keep-alive clock: when to look again, or 13009. A ping that is due is left in the outbox.
     ///
     /// `is_view_blocked`: unread data lies before whatever the peer may have answered, so its silence means nothing.

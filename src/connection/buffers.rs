@@ -4,6 +4,7 @@
 //! keeps one of either kind for the next call, zeroed once in its life.
 
 use std::cell::Cell;
+use std::ptr::NonNull;
 
 use crate::error::{Error, Result, Status};
 
@@ -17,6 +18,32 @@ pub enum Use {
     Receive,
     /// Masked bytes on their way out.
     Send,
+}
+
+/// A program's buffer, from the call that posts it until the event that tells what is in it.
+///
+/// UNSAFE ISLAND: a pointer and a length that outlive the call they came with. The program promises (header, chapter on events) that the memory
+/// stays until that event, and that it does not touch it meanwhile.
+#[derive(Debug)]
+pub struct CallerBuffer(NonNull<u8>, usize);
+
+// SAFETY: the program promises that nobody else uses the memory, whichever thread the loop runs on.
+unsafe impl Send for CallerBuffer {}
+
+impl CallerBuffer {
+    /// The buffer of a call that is going to be pending.
+    ///
+    /// # Safety
+    /// The memory must stay, and be left alone, until this value is gone.
+    pub unsafe fn new(buffer: &mut [u8]) -> CallerBuffer {
+        CallerBuffer(NonNull::from(&mut *buffer).cast(), buffer.len())
+    }
+
+    /// The memory.
+    pub fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: not NULL, as long as it was; `new`'s caller promised that it is still there and nobody else's.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr(), self.1) }
+    }
 }
 
 /// A queue of bytes in one piece of memory.

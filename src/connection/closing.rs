@@ -137,6 +137,7 @@ impl Connection {
         let error = Error::from(violation);
         let mut outbox = self.outbox();
         outbox.fail(&error);
+        outbox.abandon_queue();
         outbox.put_close(CloseFrame::of(CloseStatus::new(violation.close_status()).unwrap_or_default()));
         outbox.ends_when_empty = true;
         self.flush_locked(outbox);

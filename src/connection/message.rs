@@ -3,6 +3,8 @@
 //! In scope: the memory, its limit, and what happens when a receive ends in the middle of a message (nothing is lost: the next one goes on).
 //! Out of scope: how pieces are received.
 
+use std::cell::Cell;
+
 use super::receive::{ReceiveHalf, Received, Step};
 use super::{Connection, lock};
 use crate::error::{Error, Result, Status};
@@ -12,6 +14,9 @@ use crate::transport::Patience;
 
 /// What is kept from one message to the next; larger memory goes back when the next receive begins.
 const KEPT: usize = 64 << 10;
+
+/// Larger memory is not kept for the next connection either.
+const MOST_SPARE: usize = 4 << 20;
 
 /// The room that a message begins with, and the most by which it grows at a time: a length in a header never sizes an allocation.
 const FIRST: usize = 4 << 10;
@@ -43,6 +48,12 @@ pub enum MessageStep {
 }
 
 impl Assembly {
+    /// Nothing is in it; its memory stays.
+    fn begin_again(&mut self) {
+        self.length = 0;
+        self.is_delivered = false;
+    }
+
     /// The last message is no longer the program's: large memory goes back.
     fn begin(&mut self) {
         if self.bytes.len() > KEPT {
@@ -64,6 +75,47 @@ impl Assembly {
             .map_err(|_| Error::new(Status::NotEnoughMemory, format!("there is no memory for a message of {} bytes", self.length)))?;
         self.bytes.resize(self.bytes.len() + growth, 0);
         Ok(())
+    }
+}
+
+thread_local! {
+    /// The memory of the last message that was handed over, for the next.
+    static SPARE: Cell<Option<Box<Assembly>>> = const { Cell::new(None) };
+}
+
+/// A message that was handed over with its memory.
+#[derive(Debug)]
+pub struct OwnMessage(Box<Assembly>);
+
+impl OwnMessage {
+    /// The message.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes[..self.0.length]
+    }
+
+    /// The memory is of use for another message.
+    pub fn give_back(mut self) {
+        if self.0.bytes.len() <= MOST_SPARE {
+            self.0.begin_again();
+            // A thread that is ending keeps nothing.
+            let _ = SPARE.try_with(|spare| {
+                let kept = spare.take().filter(|kept| kept.bytes.len() > self.0.bytes.len());
+                spare.set(Some(kept.unwrap_or(self.0)));
+            });
+        }
+    }
+}
+
+/// For those who receive whole messages and nothing else.
+impl ReceiveHalf {
+    /// The next message is put together piece by piece, in memory that was used before.
+    pub fn begin_assembly(&mut self) {
+        self.assembly.get_or_insert_with(|| SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default());
+    }
+
+    /// The message that was just told of, with its memory.
+    pub fn take_message(&mut self) -> Option<OwnMessage> {
+        self.assembly.take().map(OwnMessage)
     }
 }
 
@@ -108,7 +160,9 @@ impl ReceiveHalf {
                     "the message was begun in pieces and must be received to its end in pieces",
                 ));
             }
-            assembly.begin();
+            if assembly.is_delivered {
+                assembly.begin();
+            }
         }
         let limit = lock(&connection.options).max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
         assembly.make_room(self.direct_room())?;

@@ -12,6 +12,7 @@ mod closing;
 mod message;
 pub mod opening;
 mod outbox;
+mod queue;
 mod receive;
 mod send;
 mod signals;
@@ -20,11 +21,12 @@ use std::io;
 use std::time::Duration;
 
 pub use alive::RoundTripTimes;
+pub use buffers::CallerBuffer;
 pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
-pub use message::MessageStep;
-pub use receive::{Ahead, ReceiveHalf, Received, Step};
-pub use send::{AtOnce, Beginning, Frame, Outgoing, Progress, Turn};
+pub use message::{MessageStep, OwnMessage};
+pub use receive::{Ahead, Heard, NextWhole, ReceiveHalf, Received, Step};
+pub use send::{Accepted, AtOnce, Beginning, Frame, Manner, Outgoing, Prepared, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};
@@ -108,6 +110,8 @@ pub struct Statistics {
 struct HotOptions {
     receive_timeout_ms: AtomicU32,
     send_timeout_ms: AtomicU32,
+    /// In bytes; `u32::MAX` = more than that, see the options.
+    send_queue_limit: AtomicU32,
     checks_sent_text: AtomicBool,
     manual_close: AtomicBool,
 }
@@ -314,6 +318,7 @@ impl HotOptions {
         let hot = HotOptions {
             receive_timeout_ms: AtomicU32::new(0),
             send_timeout_ms: AtomicU32::new(0),
+            send_queue_limit: AtomicU32::new(0),
             checks_sent_text: AtomicBool::new(true),
             manual_close: AtomicBool::new(false),
         };
@@ -333,6 +338,7 @@ impl HotOptions {
         // Relaxed: each is independent, and a call that began earlier may use the old value.
         self.receive_timeout_ms.store(milliseconds(options.receive_timeout), Ordering::Relaxed);
         self.send_timeout_ms.store(milliseconds(options.send_timeout), Ordering::Relaxed);
+        self.send_queue_limit.store(u32::try_from(options.send_queue_limit).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.checks_sent_text.store(options.check_sent_text, Ordering::Relaxed);
         self.manual_close.store(options.manual_close, Ordering::Relaxed);
     }

@@ -10,14 +10,22 @@ use std::time::Duration;
 
 use super::Counted;
 use super::alive::{RoundTripTimes, RoundTrips};
+use super::queue::{Queue, Segment};
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
+
+/// Less than this is not remembered: most connections never have more, and own no memory for it.
+const HIGH_WATER_NOTED: usize = 1024;
 
 /// The state that senders, the receiver and closers share. Guarded by one mutex, held for a few instructions, never across a system call.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The sender's state; absent while somebody has the writer turn.
-    turn: Option<Encoder>,
+    /// The sender's state. Whoever changes a copy of it outside has the writer turn; whoever only queues frames changes it here.
+    pub(super) encoder: Encoder,
+    /// Somebody has the writer turn.
+    is_writing: bool,
+    /// A send was refused because too much waits: the program is to be told when half of it has left.
+    pub(super) wants_room: bool,
     /// Once everything here has left, the sending side of the connection ends.
     pub(super) ends_when_empty: bool,
     /// The program knows of the peer's close frame.
@@ -43,10 +51,12 @@ pub struct Outbox {
 /// What waits to be written, in the order in which it goes.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// The rest of a frame that was begun and given up.
-    pub tail: Vec<u8>,
+    /// The rest of a frame that was begun.
+    tail: Segment,
     /// Control frames.
     pub controls: Controls,
+    /// Whole data frames.
+    queue: Queue,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +68,8 @@ struct End {
     closing: Closing,
     /// The most bytes that ever waited.
     queue_high_water: usize,
+    /// Contexts of sends whose last byte has left, until somebody is told.
+    told: Vec<usize>,
 }
 
 /// How far `ws_close` has come.
@@ -75,7 +87,9 @@ pub(super) enum Closing {
 impl Outbox {
     pub(super) fn new(now: Duration) -> Outbox {
         Outbox {
-            turn: Some(Encoder::default()),
+            encoder: Encoder::default(),
+            is_writing: false,
+            wants_room: false,
             ends_when_empty: false,
             close_is_told: false,
             waiting: 0,
@@ -90,24 +104,32 @@ impl Outbox {
     }
 
     /// Takes the writer turn, if it is free.
+    #[inline]
     pub(super) fn take_turn(&mut self) -> Option<Encoder> {
-        self.turn.take()
+        if std::mem::replace(&mut self.is_writing, true) {
+            return None;
+        }
+        Some(self.encoder)
     }
 
-    /// Gives the writer turn back.
-    pub(super) fn put_turn(&mut self, encoder: Encoder) {
-        debug_assert!(self.turn.is_none(), "one turn, one holder");
-        self.turn = Some(encoder);
+    /// Gives the writer turn back, with the sender's state if a data frame was written with it.
+    #[inline]
+    pub(super) fn put_turn(&mut self, encoder: Option<Encoder>) {
+        debug_assert!(self.is_writing, "one turn, one holder");
+        self.is_writing = false;
+        if let Some(encoder) = encoder {
+            self.encoder = encoder;
+        }
     }
 
     /// Whether nobody has the writer turn.
     pub(super) fn is_turn_free(&self) -> bool {
-        self.turn.is_some()
+        !self.is_writing
     }
 
     /// Whether a thread is writing, or may wait to: behind the rest of another's frame it waits for the socket, not for the turn.
     pub(super) fn is_sending(&self) -> bool {
-        self.turn.is_none() || self.waiting > 0 || self.has_work()
+        self.is_writing || self.waiting > 0 || self.has_work()
     }
 
     /// Whether something waits to be written.
@@ -117,10 +139,23 @@ impl Outbox {
     }
 
     /// The rest of a frame goes next.
-    pub(super) fn put_tail(&mut self, rest: Vec<u8>) {
-        let end = self.end.get_or_insert_default();
-        end.queue_high_water = end.queue_high_water.max(rest.len());
+    pub(super) fn put_tail(&mut self, rest: Segment) {
         self.pending().tail = rest;
+        self.note_high_water();
+    }
+
+    /// Whole frames wait behind what waits already.
+    pub(super) fn queue(&mut self) -> &mut Queue {
+        &mut self.pending().queue
+    }
+
+    /// More waits than before.
+    pub(super) fn note_high_water(&mut self) {
+        let queued = self.queued();
+        if queued > HIGH_WATER_NOTED {
+            let end = self.end.get_or_insert_default();
+            end.queue_high_water = end.queue_high_water.max(queued);
+        }
     }
 
     /// The most bytes that ever waited to be written, control frames apart.
@@ -133,15 +168,17 @@ impl Outbox {
         self.pending.get_or_insert_default()
     }
 
-    /// Takes what goes next: the rest of a frame before anything else.
+    /// Takes what goes next: the rest of a frame before anything else, a pong or ping before data frames that have not begun, a close frame after them.
     pub(super) fn take_work(&mut self, masking_key: impl FnOnce() -> Option<MaskingKey>) -> Option<Work> {
         let pending = self.pending.as_mut()?;
-        let work = if pending.tail.is_empty() {
+        let work = if !pending.tail.is_empty() {
+            Some(Work::Tail(std::mem::take(&mut pending.tail)))
+        } else if pending.controls.is_urgent() || pending.queue.is_empty() {
             pending.controls.take(masking_key).map(Work::Control)
         } else {
-            Some(Work::Tail(std::mem::take(&mut pending.tail)))
+            pending.queue.take().map(Work::Tail)
         };
-        if pending.tail.is_empty() && pending.controls.is_empty() {
+        if pending.tail.is_empty() && pending.controls.is_empty() && pending.queue.is_empty() {
             self.pending = None;
         }
         work
@@ -149,7 +186,7 @@ impl Outbox {
 
     /// Bytes that wait to be written, control frames apart.
     pub(super) fn queued(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.tail.len())
+        self.pending.as_ref().map_or(0, |pending| pending.tail.length() + pending.queue.length())
     }
 
     /// The pings that were asked, if there were any.
@@ -165,6 +202,51 @@ impl Outbox {
     /// How long pings took.
     pub(super) fn round_trip_times(&self) -> RoundTripTimes {
         self.round_trips.as_ref().map(|round_trips| round_trips.times()).unwrap_or_default()
+    }
+
+    /// Forgets data frames that have not begun: what follows is this side's last word.
+    pub(super) fn abandon_queue(&mut self) {
+        if let Some(pending) = &mut self.pending {
+            pending.queue = Queue::default();
+        }
+    }
+
+    /// The one segment that waits, if nothing else does: it may leave together with a frame behind it.
+    pub(super) fn take_only_segment(&mut self) -> Option<Segment> {
+        let pending = self.pending.as_mut()?;
+        if !pending.tail.is_empty() || !pending.controls.is_empty() || !pending.queue.is_single() {
+            return None;
+        }
+        let segment = pending.queue.take();
+        self.pending = None;
+        segment
+    }
+
+    /// Those who wait to be told that their bytes have left.
+    pub(super) fn told(&mut self) -> &mut Vec<usize> {
+        &mut self.end.get_or_insert_default().told
+    }
+
+    /// The same, to be told now.
+    pub(super) fn take_told(&mut self) -> Vec<usize> {
+        self.end.as_mut().map(|end| std::mem::take(&mut end.told)).unwrap_or_default()
+    }
+
+    /// Whether there is anybody to be told.
+    pub(super) fn has_told(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| !end.told.is_empty())
+    }
+
+    /// Those who were to be told, also of what has not left; it is forgotten.
+    pub(super) fn take_all_told(&mut self) -> Vec<usize> {
+        let mut told = self.take_told();
+        if let Some(pending) = &mut self.pending {
+            told.extend(std::mem::take(&mut pending.tail).end());
+            while let Some(segment) = pending.queue.take() {
+                told.extend(segment.end());
+            }
+        }
+        told
     }
 
     /// Forgets what waits: nobody will take it any more.
@@ -206,8 +288,8 @@ impl Outbox {
     /// Whether a whole message may be sent, and nothing must go before it. The turn may still be taken.
     #[inline]
     pub(super) fn may_send_at_once(&self) -> bool {
-        let is_outside_message = self.turn.as_ref().is_some_and(|encoder| !encoder.is_inside_message());
-        is_outside_message && self.pending.is_none() && self.end.is_none() && self.lifecycle.may_send()
+        let is_outside_message = !self.encoder.is_inside_message();
+        !self.is_writing && is_outside_message && self.pending.is_none() && self.end.is_none() && self.lifecycle.may_send()
     }
 
     /// Whether a data frame may be sent: the failure, or 4317 after a close frame.
@@ -245,8 +327,8 @@ impl Outbox {
 /// Bytes of the outbox on their way out.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// The rest of a frame.
-    Tail(Vec<u8>),
+    /// The rest of a frame, or whole frames.
+    Tail(Segment),
     /// A control frame.
     Control(ControlFrame),
 }
@@ -255,8 +337,19 @@ impl Work {
     /// The bytes.
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
-            Work::Tail(bytes) => bytes,
+            Work::Tail(segment) => segment.as_slice(),
             Work::Control(frame) => frame.as_slice(),
+        }
+    }
+
+    /// What is left of it after `sent` bytes.
+    pub(super) fn into_rest(self, sent: usize) -> Segment {
+        match self {
+            Work::Tail(mut segment) => {
+                segment.consume(sent);
+                segment
+            }
+            Work::Control(frame) => Segment::from(frame.as_slice()[sent..].to_vec()),
         }
     }
 }

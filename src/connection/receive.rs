@@ -4,6 +4,7 @@
 //! the next header behind it. Out of scope: waiting (see `driver`), and frames (see [`Decoder`]).
 
 mod look_after;
+mod unposted;
 
 use std::io;
 
@@ -15,6 +16,8 @@ use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
 use crate::transport::Patience;
 pub use look_after::Ahead;
+use unposted::Listening;
+pub use unposted::{Heard, NextWhole};
 
 /// From this much on a frame's rest is received with only the next header behind it, so that the next payload can go straight to the caller
 /// too instead of being copied.
@@ -73,6 +76,10 @@ pub struct ReceiveHalf {
     is_quiet: bool,
     /// When the buffer is used up, the next receive tells of the end: of `deferred`, or of the close frame that the caretaker saw.
     is_ending: bool,
+    /// The last read took all that it had room for: more may be there.
+    was_filled: bool,
+    /// Pings and pongs for a program that wants to hear of them.
+    listening: Option<Box<Listening>>,
     /// What the socket said while a piece was already in the caller's memory.
     deferred: Option<Error>,
 }
@@ -96,6 +103,8 @@ impl ReceiveHalf {
             expects_whole: false,
             is_quiet: true,
             is_ending: false,
+            was_filled: false,
+            listening: None,
             deferred: None,
         })
     }
@@ -248,6 +257,9 @@ impl ReceiveHalf {
 
     /// A control frame: true for the peer's close frame.
     fn see_to(&mut self, connection: &Connection, item: Item) -> Result<bool> {
+        if self.listening.is_some() {
+            self.hear(item);
+        }
         match item {
             Item::Ping => connection.answer_ping(self.decoder.control_payload()),
             Item::Pong => connection.take_pong(self.decoder.control_payload()),
@@ -288,7 +300,7 @@ impl ReceiveHalf {
     #[inline]
     fn read_small(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
         let mut small = [0; SMALL];
-        let count = self.count(connection.stream.receive(&mut small, &mut [], patience))?;
+        let count = self.count(connection.stream.receive(&mut small, &mut [], patience), SMALL)?;
         self.is_quiet = count < SMALL;
         let (used, found) = match self.decoder.whole_message(&small[..count], room) {
             Some((used, piece)) if used == count => return Ok(Some(Received::Piece(piece))),
@@ -318,7 +330,8 @@ impl ReceiveHalf {
     /// Between frames, on a connection where much comes: as much as the buffer takes.
     fn read_much(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
         let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
-        match self.count(connection.stream.receive(buffer.room(), &mut [], patience)) {
+        let capacity = buffer.room().len();
+        match self.count(connection.stream.receive(buffer.room(), &mut [], patience), capacity) {
             Ok(count) => {
                 self.is_quiet = count < SMALL;
                 buffer.add(count);
@@ -352,10 +365,10 @@ impl ReceiveHalf {
         let direct = rest.min(room.len() as u64) as usize;
         let room = &mut room[..direct];
         let count = if rest > direct as u64 {
-            self.count(connection.stream.receive(room, &mut [], patience))?
+            self.count(connection.stream.receive(room, &mut [], patience), direct)?
         } else if rest > LARGE_REST {
             let mut behind = [0; NEXT_HEADER];
-            let count = self.count(connection.stream.receive(room, &mut behind, patience))?;
+            let count = self.count(connection.stream.receive(room, &mut behind, patience), direct + NEXT_HEADER)?;
             self.put_behind(&behind[..count.saturating_sub(direct)]);
             count
         } else {
@@ -368,7 +381,8 @@ impl ReceiveHalf {
     /// The rest of a small frame, and a whole buffer behind it.
     fn read_with_buffer(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<usize, ReadError> {
         let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
-        let count = self.count(connection.stream.receive(room, buffer.room(), patience));
+        let capacity = room.len() + buffer.room().len();
+        let count = self.count(connection.stream.receive(room, buffer.room(), patience), capacity);
         match &count {
             Ok(count) if *count > room.len() => {
                 buffer.add(count - room.len());
@@ -381,11 +395,12 @@ impl ReceiveHalf {
 
     /// What a system call came to.
     #[inline]
-    fn count(&mut self, received: io::Result<usize>) -> Result<usize, ReadError> {
+    fn count(&mut self, received: io::Result<usize>, capacity: usize) -> Result<usize, ReadError> {
         match received {
             Ok(0) => Err(ReadError::Other(ended())),
             Ok(count) => {
                 self.saw_life = true;
+                self.was_filled = count == capacity;
                 self.bytes += count as u64;
                 Ok(count)
             }

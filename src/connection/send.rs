@@ -4,11 +4,13 @@
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
 mod at_once;
+mod queued;
 
 use std::io;
 
 use super::buffers::{Buffer, SEND_CHUNK, Use};
 use super::outbox::{Outbox, Work};
+use super::queue::Segment;
 use super::{Connection, Counted};
 use crate::bytes::mask;
 use crate::error::{Error, Phase, Result, Status};
@@ -16,12 +18,15 @@ use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, Messag
 use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
 pub use at_once::AtOnce;
+pub use queued::{Accepted, Manner, Prepared};
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.
 #[derive(Debug)]
 pub struct Turn<'c> {
     connection: &'c Connection,
     encoder: Encoder,
+    /// A data frame was written with this turn: `encoder` becomes the connection's.
+    has_sent: bool,
     is_held: bool,
 }
 
@@ -46,7 +51,7 @@ pub enum Progress {
 impl<'c> Turn<'c> {
     /// Takes the turn out of a locked outbox, if it is free.
     pub(super) fn take(connection: &'c Connection, outbox: &mut MutexGuard<'_, Outbox>) -> Option<Turn<'c>> {
-        outbox.take_turn().map(|encoder| Turn { connection, encoder, is_held: true })
+        outbox.take_turn().map(|encoder| Turn { connection, encoder, has_sent: false, is_held: true })
     }
 
     /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
@@ -73,7 +78,7 @@ impl<'c> Turn<'c> {
     pub fn step(&mut self, frame: &mut Frame<'_>, patience: Patience) -> Result<Progress> {
         while frame.left > 0 {
             match frame.write(&self.connection.stream, patience) {
-                Ok(()) => self.encoder = frame.encoder,
+                Ok(()) => (self.encoder, self.has_sent) = (frame.encoder, true),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                     io::ErrorKind::Interrupted => return Ok(Progress::Interrupted),
@@ -95,7 +100,7 @@ impl<'c> Turn<'c> {
         match frame.into_rest(queue_limit) {
             Some(rest) => {
                 let mut outbox = self.connection.outbox();
-                outbox.put_tail(rest);
+                outbox.put_tail(rest.into());
                 outbox.counted.add(Counted::frame(length, ends_message));
                 drop(outbox);
                 self.settle();
@@ -165,12 +170,25 @@ impl<'c> Turn<'c> {
                 self.abandon_outbox(&error);
                 return Progress::Done;
             }
-            if sent < work.as_slice().len() {
-                let mut outbox = self.connection.outbox();
-                outbox.put_tail(work.as_slice()[sent..].to_vec());
-                self.put_back(&mut outbox);
-                return Progress::Blocked;
+            let is_whole = sent == work.as_slice().len();
+            match work {
+                Work::Tail(segment) if is_whole => self.tell(segment),
+                Work::Control(_) if is_whole => {}
+                rest => {
+                    let mut outbox = self.connection.outbox();
+                    outbox.put_tail(rest.into_rest(sent));
+                    self.put_back(&mut outbox);
+                    return Progress::Blocked;
+                }
             }
+        }
+    }
+
+    /// All of it has left.
+    fn tell(&self, segment: Segment) {
+        let told = segment.end();
+        if !told.is_empty() {
+            self.connection.outbox().told().extend(told);
         }
     }
 
@@ -182,7 +200,7 @@ impl<'c> Turn<'c> {
     }
 
     fn put_back(&mut self, outbox: &mut Outbox) {
-        outbox.put_turn(self.encoder);
+        outbox.put_turn(self.has_sent.then_some(self.encoder));
         self.is_held = false;
         if outbox.waiting > 0 {
             self.connection.turn_free.notify_all();

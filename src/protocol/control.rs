@@ -67,6 +67,11 @@ impl Controls {
         self.pong.is_none() && self.ping.is_none() && self.close.is_none()
     }
 
+    /// Whether something waits that may go before data frames: anything but this side's close frame.
+    pub fn is_urgent(&self) -> bool {
+        self.pong.is_some() || self.ping.is_some()
+    }
+
     /// Takes the next frame. `masking_key` is asked for a key once, and only for a frame; a server gives none.
     pub fn take(&mut self, masking_key: impl FnOnce() -> Option<MaskingKey>) -> Option<ControlFrame> {
         if let Some(payload) = self.pong.take() {

@@ -189,6 +189,66 @@ impl Decoder {
         Some((input.len() - rest.len() + length, Piece { kind, length, ends_message: true }))
     }
 
+    /// The same for a message that is unmasked where it lies: how many bytes were used, the last of which are the message.
+    ///
+    /// What is wrong is found before anything is changed, except the text of an invalid one, which [`Decoder::feed`] must then not see: the
+    /// inner error is told instead.
+    #[inline(always)]
+    pub fn whole_message_in_place(&mut self, input: &mut [u8]) -> Option<Result<(usize, Piece), Violation>> {
+        let &mut [first, second, ..] = input else { return None };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        if self.in_frame || self.in_message || self.header_length > 0 || self.limits.max_fragments == 0 {
+            return None;
+        }
+        let is_masked = second & 0x80 != 0;
+        let (length, mut start) = match second & 0x7F {
+            126 => (u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4),
+            127 => (u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10),
+            short => (u64::from(short), 2),
+        };
+        // A longer form than necessary is a violation, and whose frames are masked is a rule: feed knows what to say.
+        let is_longer = second & 0x7F == 126 && length < 126 || second & 0x7F == 127 && length < 65_536;
+        if is_longer || is_masked != (self.sender == Role::Client) || length > self.limits.max_message || length > input.len() as u64 {
+            return None;
+        }
+        let length = length as usize;
+        if is_masked {
+            let key = *input.get(start..)?.first_chunk::<4>()?;
+            start += 4;
+            mask::apply(input.get_mut(start..start + length)?, key, 0);
+        }
+        let payload = input.get(start..start + length)?;
+        self.frames += 1;
+        if kind == MessageKind::Text {
+            let mut utf8 = Utf8::default();
+            if utf8.check(payload).is_err() || utf8.finish().is_err() {
+                return Some(Err(Violation::InvalidText));
+            }
+        }
+        self.messages += 1;
+        Some(Ok((start + length, Piece { kind, length, ends_message: true })))
+    }
+
+    /// How many bytes the frame has that begins here, its header included; `None` if too little of it is here to say, or it is none.
+    pub fn frame_size(&self, input: &[u8]) -> Option<u64> {
+        let (header, used) = FrameHeader::decode(input, self.sender).ok()??;
+        Some(header.length.saturating_add(used as u64))
+    }
+
+    /// Whether what begins here is no single frame of a message: a fragment, or nothing that may come.
+    pub fn starts_unusual(&self, input: &[u8]) -> bool {
+        input.first().is_some_and(|first| !matches!(first, 0x81 | 0x82)) || FrameHeader::decode(input, self.sender).is_err()
+    }
+
+    /// Whether no frame is under way, and no message is open.
+    pub fn is_between_messages(&self) -> bool {
+        !self.in_frame && !self.in_message && self.header_length == 0
+    }
+
     /// Uses control frames alone, and stops before anything of a data frame: for whoever looks after a connection whose messages are somebody
     /// else's. `None`: a data frame is next.
     pub fn feed_controls(&mut self, input: &[u8]) -> Result<(usize, Option<Item>), Violation> {

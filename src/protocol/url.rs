@@ -201,6 +201,15 @@ impl Url {
         path_of(&self.target)
     }
 
+    /// The URL as a log may show it: a query often has a secret in it.
+    pub fn without_query(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.authority(), self.path())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.is_secure { "wss" } else { "ws" }
+    }
+
     /// The same URL with another port: a listener's after binding to port 0.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Url {
@@ -232,7 +241,7 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", if self.is_secure { "wss" } else { "ws" }, self.host_header(), self.target)
+        write!(f, "{}://{}{}", self.scheme(), self.host_header(), self.target)
     }
 }
 

@@ -59,18 +59,30 @@ pub enum Woken {
 
 /// Waits until one of the sockets is ready, `wake` is rung, or the time is up.
 pub fn wait_any(sockets: &[BorrowedFd<'_>], interest: Interest, wake: &Wake, timeout: Option<Duration>) -> io::Result<Woken> {
+    poll_first(sockets.iter().map(|socket| (*socket, interest)), wake, timeout)
+}
+
+/// The same, with an interest for each of the sockets.
+pub fn wait_some(sockets: &[(BorrowedFd<'_>, Interest)], wake: &Wake, timeout: Option<Duration>) -> io::Result<Woken> {
+    poll_first(sockets.iter().copied(), wake, timeout)
+}
+
+fn poll_first<'s>(
+    sockets: impl ExactSizeIterator<Item = (BorrowedFd<'s>, Interest)>,
+    wake: &Wake,
+    timeout: Option<Duration>,
+) -> io::Result<Woken> {
     let entry = |descriptor: BorrowedFd<'_>, events| libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 };
     let mut entries = [entry(wake.0.as_fd(), libc::POLLIN); MAX_SOCKETS + 1];
-    let sockets = &sockets[..sockets.len().min(MAX_SOCKETS)];
-    for (slot, socket) in entries[1..].iter_mut().zip(sockets) {
-        *slot = entry(*socket, interest.events());
+    let count = sockets.len().min(MAX_SOCKETS) + 1;
+    for (slot, (socket, interest)) in entries[1..].iter_mut().zip(sockets) {
+        *slot = entry(socket, interest.events());
     }
     let timeout = match timeout {
         None => -1,
         // Rounded up: a wait that ends early would be repeated with a timeout of zero until the time is really up.
         Some(time) => libc::c_int::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX),
     };
-    let count = sockets.len() + 1;
     // SAFETY: the array lives across the call and holds at least `count` entries.
     let ready = unsafe { libc::poll(entries.as_mut_ptr(), count as libc::nfds_t, timeout) };
     if ready < 0 {
@@ -107,7 +119,7 @@ pub fn wait_each(sockets: &[(BorrowedFd<'_>, Interest)], wake: &Wake, timeout: D
     Ok((0..sockets.len()).filter(|position| entries[position + 1].revents != 0).collect())
 }
 
-/// The most sockets one wait watches: a listener binds one a family.
+/// The most sockets one wait watches: a listener binds one a family, an opening tries six addresses at a time.
 pub const MAX_SOCKETS: usize = 8;
 
 /// Receives into two pieces of memory, one after the other; 0 = the end.

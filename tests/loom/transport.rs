@@ -171,6 +171,10 @@ impl Stream {
     pub fn remote_address(&self) -> io::Result<String> {
         Ok(String::new())
     }
+
+    pub fn as_descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        unreachable!("no model dials")
+    }
 }
 
 /// The whole frames of a server, by their first byte and payload; all of them short. Half a frame at the end is left out.
@@ -222,6 +226,10 @@ pub mod wait {
     pub fn wait_any(_: &[()], _: Interest, _: &Wake, _: Option<Duration>) -> io::Result<Woken> {
         unreachable!("no model looks a name up")
     }
+
+    pub fn wait_some(_: &[(std::os::fd::BorrowedFd<'_>, Interest)], _: &Wake, _: Option<Duration>) -> io::Result<Woken> {
+        unreachable!("no model dials")
+    }
 }
 
 pub mod dial {
@@ -236,18 +244,39 @@ pub mod dial {
         unreachable!("no model dials")
     }
 
-    pub struct Attempt;
+    #[derive(Clone, Copy)]
+    pub struct How {
+        pub nodelay: bool,
+        pub own_address: Option<std::net::IpAddr>,
+    }
 
-    impl Attempt {
-        pub fn begin(_: SocketAddr) -> io::Result<Attempt> {
+    #[derive(Debug)]
+    pub struct Race;
+
+    pub enum RaceStep {
+        Won(Stream),
+        Running,
+        Lost,
+    }
+
+    impl Race {
+        pub fn new(_: Vec<SocketAddr>, _: How, _: Option<Duration>, _: Duration) -> Race {
             unreachable!("no model dials")
         }
 
-        pub fn wait(&self, _: &Wake, _: Option<Duration>) -> io::Result<Woken> {
+        pub fn step(&mut self, _: Duration) -> RaceStep {
             unreachable!("no model dials")
         }
 
-        pub fn finish(self, _: bool) -> io::Result<Stream> {
+        pub fn descriptors(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+            std::iter::empty()
+        }
+
+        pub fn until(&self) -> Option<Duration> {
+            unreachable!("no model dials")
+        }
+
+        pub fn into_error(self, _: &str, _: ws101::error::Phase, _: Duration) -> ws101::error::Error {
             unreachable!("no model dials")
         }
     }

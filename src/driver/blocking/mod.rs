@@ -11,7 +11,7 @@ mod wait;
 
 pub use accept::{HeadWait, accept, respond};
 pub use close::{close, shutdown};
-pub use open::{Opening, Reply, end_look_ups, open};
+pub use open::{Waiting, end_look_ups, open};
 pub use stop::{Stay, StopSign, Task};
 
 use std::sync::Arc;

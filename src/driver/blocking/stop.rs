@@ -163,6 +163,30 @@ pub fn sleep(
     }
 }
 
+/// Sleeps until `wait` says ready or the time is up: whoever calls finds out which. Ends early with 12017, or, if the program asked for it, 13006.
+pub fn sleep_until(
+    stay: &Stay<'_>,
+    until: Option<Duration>,
+    interruptible: bool,
+    wait: impl Fn(&Wake, Option<Duration>) -> io::Result<Woken>,
+) -> Result<()> {
+    let wake = Wake::of_this_thread().map_err(|error| Error::from_io(Status::Internal, "no descriptor to be woken by", &error))?;
+    let hung = stay.sign.bells.hang(wake);
+    loop {
+        stay.check()?;
+        let timeout = until.map(|until| until.saturating_sub(clock::now()));
+        if timeout == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let woken = wait(hung.wake(), timeout).map_err(|error| Error::from_io(Status::Internal, "waiting failed", &error))?;
+        match woken {
+            Woken::Ready => return stay.check(),
+            Woken::Interrupted if interruptible => return Err(Error::new(Status::Interrupted, "a signal ended the wait")),
+            Woken::Rung | Woken::TimedOut | Woken::Interrupted => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,519 @@
+//! What a loop does with a connection that has something to read, and with one of which time asks something.
+//!
+//! In scope: receives that were posted, whole messages as events, looking after connections without a reader, and discarding while a connection
+//! closes. Out of scope: frames (`connection`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, Item};
+use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
+use super::lent::LEAST;
+use super::socket::{Posted, Socket};
+use super::{Shared, lock};
+use crate::connection::{Ahead, MessageStep, NextWhole, ReceiveHalf, Received, Step};
+use crate::error::{Error, Phase, Result, Status};
+use crate::protocol::MessageKind;
+use crate::sync::atomic::Ordering;
+use crate::transport::Patience;
+
+/// How often one connection is read from before the others have their turn.
+const READS_AT_ONCE: u32 = 16;
+
+/// What is lent in one batch at most; a connection that finds no room waits for the next.
+const MOST_LENT: usize = 512 << 10;
+
+/// What reading for a posted receive came to.
+enum Outcome {
+    /// Into the program's own buffer.
+    Received(Received),
+    /// Into lent memory.
+    View(Received, *const u8),
+    /// A message of its own memory.
+    Message(MessageKind),
+    /// Nothing is there; the receive stays posted.
+    Blocked,
+    Failed(Error),
+}
+
+impl Core {
+    /// Reads from everybody who may have something, as long as somebody takes the events.
+    pub(super) fn read(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery) {
+        // Those who come back are for the next turn.
+        for _ in 0..self.ready.len() {
+            if delivery.room() == 0 {
+                return;
+            }
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(Item::Socket(socket, recipient, _)) = self.members.get(key as usize) else { continue };
+            let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
+            socket.state().is_queued = false;
+            self.read_one(shared, delivery, key, &socket, &*recipient);
+            if !delivery.keeps() && socket.is_corked.swap(false, Ordering::Relaxed) {
+                socket.flush();
+                socket.after_flush();
+            }
+        }
+    }
+
+    fn read_one(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, key: u32, socket: &Arc<Socket>, recipient: &dyn Recipient) {
+        for _ in 0..READS_AT_ONCE {
+            if socket.signals().is_dropped() {
+                return;
+            }
+            if delivery.room() == 0 {
+                return self.requeue(key, socket);
+            }
+            let mut state = socket.state();
+            if state.is_busy {
+                // A call of the program's looks at what is held; when it has posted its receive, it sends the connection here again.
+                return;
+            }
+            if state.closing.is_some() {
+                drop(state);
+                return self.discard(socket, key);
+            }
+            if state.is_over || !(state.is_readable || matches!(state.receive, Some(Posted::Message))) {
+                return;
+            }
+            let posted = state.receive.take();
+            let is_whole = state.is_whole;
+            state.is_busy = true;
+            state.is_receiving = posted.is_some();
+            drop(state);
+            let goes_on = match posted {
+                _ if is_whole => self.read_messages(shared, delivery, socket, recipient),
+                Some(posted) => self.read_posted(shared, delivery, socket, recipient, posted),
+                None => self.look_after(shared, delivery, socket, recipient),
+            };
+            if !goes_on {
+                return;
+            }
+        }
+        self.requeue(key, socket);
+    }
+
+    /// Later, because others have their turn or nobody takes more events.
+    fn requeue(&mut self, key: u32, socket: &Socket) {
+        let mut state = socket.state();
+        if !std::mem::replace(&mut state.is_queued, true) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// For a receive that was posted; true if another one may be by now.
+    fn read_posted(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        mut posted: Posted,
+    ) -> bool {
+        let Some(mut claim) = socket.claim_for_loop() else {
+            return put_back(socket, posted, true);
+        };
+        let outcome = self.receive(shared, socket, claim.half(), &mut posted);
+        if claim.half().take_life() {
+            socket.note_life(self.now);
+        }
+        let is_filled = !matches!(outcome, Outcome::Blocked) && claim.half().may_have_more();
+        let message = if let Outcome::Message(_) = outcome { claim.half().take_message() } else { None };
+        let heard = std::iter::from_fn(|| claim.half().take_heard()).collect::<Vec<_>>();
+        drop(claim);
+        heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
+        if let Outcome::Blocked = outcome {
+            return put_back(socket, posted, is_filled);
+        }
+        let is_end = matches!(outcome, Outcome::Failed(_) | Outcome::Received(Received::Close) | Outcome::View(Received::Close, _));
+        let mut state = socket.state();
+        (state.is_busy, state.is_receiving, state.is_cancelled) = (false, false, false);
+        state.is_readable = is_filled;
+        state.receive_deadline = None;
+        state.is_over |= is_end;
+        drop(state);
+        match outcome {
+            Outcome::Received(received) => {
+                if received == Received::Close {
+                    socket.tell_close();
+                }
+                let length = if let Received::Piece(piece) = received { piece.length } else { 0 };
+                let event = Event { length, received: Some(received), ..Event::of(EventKind::Received) };
+                self.deliver(shared, delivery, socket, recipient, &event);
+            }
+            Outcome::View(received, data) => {
+                if received == Received::Close {
+                    socket.tell_close();
+                }
+                let length = if let Received::Piece(piece) = received { piece.length } else { 0 };
+                let event = Event { data_at: data, length, received: Some(received), ..Event::of(EventKind::Received) };
+                self.deliver(shared, delivery, socket, recipient, &event);
+            }
+            Outcome::Message(kind) => {
+                if let Some(message) = message {
+                    self.deliver(shared, delivery, socket, recipient, &Event::message(kind, message.bytes()));
+                    self.keep(delivery, message);
+                }
+            }
+            Outcome::Failed(error) => {
+                let error = socket.receive_failed(error);
+                self.deliver_error(shared, delivery, socket, recipient, error);
+            }
+            Outcome::Blocked => {}
+        }
+        true
+    }
+
+    fn receive(&mut self, shared: &Arc<Shared>, socket: &Arc<Socket>, half: &mut ReceiveHalf, posted: &mut Posted) -> Outcome {
+        // A peer that sends nothing but pings is not read from for ever.
+        for _ in 0..READS_AT_ONCE {
+            let step = match posted {
+                Posted::Buffer(buffer) => half.begin_piece().and_then(|()| half.step(socket, buffer.as_mut(), Patience::None)),
+                Posted::View => {
+                    let mut lent = lock(&shared.lent);
+                    let room = lent.room();
+                    let data = room.as_ptr();
+                    let step = half.begin_piece().and_then(|()| half.step(socket, room, Patience::None));
+                    if let Ok(Step::Received(received)) = step {
+                        lent.lend(if let Received::Piece(piece) = received { piece.length } else { 0 });
+                        return Outcome::View(received, data);
+                    }
+                    step
+                }
+                Posted::Message => match half.step_message(socket, Patience::None) {
+                    Ok(MessageStep::Message(kind)) => return Outcome::Message(kind),
+                    Ok(MessageStep::Close) => Ok(Step::Received(Received::Close)),
+                    Ok(MessageStep::Nothing) => Ok(Step::Nothing),
+                    Ok(MessageStep::Blocked { .. }) => return Outcome::Blocked,
+                    Err(error) => Err(error),
+                },
+            };
+            match step {
+                Ok(Step::Received(received)) => return Outcome::Received(received),
+                Ok(Step::Blocked { .. }) => return Outcome::Blocked,
+                Ok(Step::Nothing) if half.may_have_more() => {}
+                // What came was no message, and the read that brought it found no more.
+                Ok(Step::Nothing) => return Outcome::Blocked,
+                Err(error) => return Outcome::Failed(error),
+            }
+        }
+        Outcome::Blocked
+    }
+
+    fn deliver_error(
+        &mut self,
+        shared: &Shared,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        error: Error,
+    ) {
+        let event = OwnedEvent::ended(EventKind::Received, Err(error));
+        self.deliver(shared, delivery, socket, recipient, &event.as_event());
+        self.given(delivery, event);
+    }
+
+    /// Every message there is, each an event; true if more may be there.
+    fn read_messages(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+    ) -> bool {
+        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, true, false) };
+        let half = claim.half();
+        let result = if half.is_between_messages() {
+            self.read_in_place(shared, delivery, socket, recipient, half)
+        } else {
+            self.read_apart(shared, delivery, socket, recipient, half)
+        };
+        if half.take_life() {
+            socket.note_life(self.now);
+        }
+        let more = half.may_have_more() && !matches!(result, Ok(More::Blocked));
+        // Something held is only worth another look if it is not the beginning of a message that was cut.
+        let more = more && !matches!(result, Ok(More::Cut { filled: false }));
+        let heard = std::iter::from_fn(|| half.take_heard()).collect::<Vec<_>>();
+        drop(claim);
+        heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
+        match result {
+            Ok(More::Close) => {
+                socket.tell_close();
+                put_back_whole(socket, false, true);
+                let event = Event { received: Some(Received::Close), ..Event::of(EventKind::Received) };
+                self.deliver(shared, delivery, socket, recipient, &event);
+                false
+            }
+            Ok(_) => put_back_whole(socket, more, false),
+            Err(error) => {
+                put_back_whole(socket, false, true);
+                let error = socket.receive_failed(error);
+                self.deliver_error(shared, delivery, socket, recipient, error);
+                false
+            }
+        }
+    }
+
+    /// Messages where they lie: in the loop's memory, which many of them reach with one read.
+    fn read_in_place(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        half: &mut ReceiveHalf,
+    ) -> Result<More> {
+        let (mut chunk, start) = {
+            let mut lent = lock(&shared.lent);
+            if lent.lent() + LEAST > MOST_LENT {
+                // The program has to be done with what it has first.
+                return Ok(More::NoRoom);
+            }
+            lent.take_chunk()
+        };
+        let mut at = start;
+        let result = match half.read_whole(socket, &mut chunk[start..]) {
+            Ok(None) => Ok(More::Blocked),
+            Ok(Some(count)) => {
+                let end = start + count;
+                self.deliver_in_place(shared, delivery, socket, recipient, half, &mut chunk[..end], &mut at)
+            }
+            Err(error) => Err(error),
+        };
+        let used = if delivery.keeps() { at } else { start };
+        lock(&shared.lent).put_chunk(chunk, used);
+        result
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one loop over what one read has brought")]
+    fn deliver_in_place(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        half: &mut ReceiveHalf,
+        bytes: &mut [u8],
+        at: &mut usize,
+    ) -> Result<More> {
+        let end = bytes.len();
+        while *at < end {
+            if delivery.room() == 0 || socket.signals().is_stopped() {
+                half.hold(&bytes[*at..])?;
+                return Ok(More::NoRoom);
+            }
+            let (used, next) = half.next_whole(socket, &mut bytes[*at..])?;
+            *at += used;
+            match next {
+                NextWhole::Message(kind, length) => {
+                    let event = Event::message(kind, &bytes[*at - length..*at]);
+                    self.deliver(shared, delivery, socket, recipient, &event);
+                }
+                NextWhole::Close => return Ok(More::Close),
+                NextWhole::Nothing => {}
+                NextWhole::Cut => return Ok(More::Cut { filled: !half.is_between_messages() || half.was_filled() }),
+            }
+        }
+        Ok(More::Maybe)
+    }
+
+    /// A message that is large, cut or fragmented: piece by piece, into memory of its own.
+    fn read_apart(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        half: &mut ReceiveHalf,
+    ) -> Result<More> {
+        half.begin_assembly();
+        for _ in 0..READS_AT_ONCE {
+            match half.step_message(socket, Patience::None)? {
+                MessageStep::Message(kind) => {
+                    if let Some(message) = half.take_message() {
+                        self.deliver(shared, delivery, socket, recipient, &Event::message(kind, message.bytes()));
+                        self.keep(delivery, message);
+                    }
+                    return Ok(More::Maybe);
+                }
+                MessageStep::Close => return Ok(More::Close),
+                MessageStep::Nothing if half.may_have_more() => {}
+                MessageStep::Nothing | MessageStep::Blocked { .. } => return Ok(More::Blocked),
+            }
+        }
+        Ok(More::Maybe)
+    }
+
+    /// Nobody receives: pings are answered all the same, and data stays where it is.
+    fn look_after(
+        &mut self,
+        _shared: &Arc<Shared>,
+        _delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        _recipient: &dyn Recipient,
+    ) -> bool {
+        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, true, false) };
+        let ahead = claim.half().look_after(socket);
+        if claim.half().take_life() {
+            socket.note_life(self.now);
+        }
+        let heard = std::iter::from_fn(|| claim.half().take_heard()).collect::<Vec<_>>();
+        let more = ahead != Ahead::Nothing || claim.half().may_have_more();
+        drop(claim);
+        heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
+        let mut state = socket.state();
+        state.is_busy = false;
+        state.is_readable = more;
+        // A receive that was posted meanwhile finds what lies there.
+        more && (state.receive.is_some() || ahead == Ahead::Nothing)
+    }
+
+    /// What still comes on a connection that is being closed is of no use, apart from the peer's close frame.
+    fn discard(&mut self, socket: &Arc<Socket>, key: u32) {
+        let Some(mut claim) = socket.claim_for_loop() else { return };
+        let mut waste = [0; 4096];
+        let mut is_filled = true;
+        for _ in 0..READS_AT_ONCE {
+            let reads_on = socket.is_closed() || socket.failure().is_some();
+            if reads_on {
+                match claim.half().discard(socket, Patience::None) {
+                    Ok(count) if count > 0 => continue,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => is_filled = false,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Ok(_) | Err(_) => {
+                        drop(claim);
+                        socket.end_reached();
+                        return self.look_at(key);
+                    }
+                }
+                break;
+            }
+            match claim.half().step(socket, &mut waste, Patience::None) {
+                Ok(Step::Nothing | Step::Received(_)) => {}
+                Ok(Step::Blocked { .. }) => {
+                    is_filled = false;
+                    break;
+                }
+                Err(error) => {
+                    drop(claim);
+                    socket.closing_failed(&error);
+                    if !matches!(error.status(), Status::Connection | Status::PeerLost) {
+                        socket.linger();
+                    }
+                    return self.look_at(key);
+                }
+            }
+        }
+        drop(claim);
+        socket.state().is_readable = is_filled;
+        if is_filled {
+            self.requeue(key, socket);
+        }
+        self.look_at(key);
+    }
+
+    fn tell_heard(&mut self, socket: &Arc<Socket>, is_ping: bool, payload: Box<[u8]>) {
+        let kind = if is_ping { EventKind::Ping } else { EventKind::Pong };
+        self.tell(socket, OwnedEvent { data: payload, ..OwnedEvent::of(kind) });
+    }
+}
+
+/// What may come after what was read.
+enum More {
+    Maybe,
+    Blocked,
+    /// The next message is not all here; `filled`: the rest may be there already.
+    Cut {
+        filled: bool,
+    },
+    /// The program has to take what it was given first.
+    NoRoom,
+    Close,
+}
+
+/// Nothing was there for it: the receive is posted again, unless it was cancelled meanwhile. Always false: there is nothing more to do now.
+fn put_back(socket: &Arc<Socket>, posted: Posted, is_readable: bool) -> bool {
+    let mut state = socket.state();
+    state.is_busy = false;
+    state.is_receiving = false;
+    state.is_readable = is_readable;
+    if std::mem::take(&mut state.is_cancelled) {
+        drop(state);
+        socket.tell(OwnedEvent::ended(EventKind::Received, Err(Error::new(Status::Cancelled, "the operation was cancelled"))));
+        return false;
+    }
+    state.receive = Some(posted);
+    false
+}
+
+fn put_back_whole(socket: &Socket, is_readable: bool, is_over: bool) -> bool {
+    let mut state = socket.state();
+    state.is_busy = false;
+    state.is_receiving = false;
+    state.is_readable = is_readable;
+    state.is_over |= is_over;
+    is_readable && !state.is_over
+}
+
+impl Socket {
+    /// Everything about the connection that depends on the time; when to look again.
+    pub(super) fn look_at_time(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        if self.signals().is_dropped() {
+            return None;
+        }
+        let closing = self.step_closing(now);
+        let receiving = self.look_at_receive(now);
+        let alive = self.look_at_life(now);
+        [closing, receiving, alive].into_iter().flatten().min()
+    }
+
+    fn look_at_receive(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        let state = self.state();
+        let deadline = state.receive_deadline?;
+        if now < deadline {
+            return Some(deadline);
+        }
+        drop(state);
+        let time = self.receive_timeout().unwrap_or_default().as_millis();
+        self.cancel_receive(Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket));
+        self.state().receive_deadline = None;
+        None
+    }
+
+    fn look_at_life(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        // Since then, in milliseconds that may have gone round.
+        let since = (now.as_millis() as u32).wrapping_sub(self.last_life.load(Ordering::Relaxed));
+        (**self).note_life(now.saturating_sub(Duration::from_millis(since.into())));
+        let is_blocked = {
+            let state = self.state();
+            state.is_readable && state.receive.is_none() && !state.is_whole && state.closing.is_none()
+        };
+        match self.keep_alive(now, false, is_blocked) {
+            Ok(due) => {
+                self.flush();
+                match due {
+                    // A ping that was due is out: the next look is for its answer.
+                    Some(due) if due <= now => self.keep_alive(now, false, false).ok().flatten(),
+                    due => due,
+                }
+            }
+            Err(error) => {
+                let error = self.receive_failed(error);
+                self.closing_failed(&error);
+                let is_whole = {
+                    let mut state = self.state();
+                    let is_whole = state.is_whole && !state.is_over;
+                    state.is_over |= is_whole;
+                    is_whole
+                };
+                if is_whole {
+                    self.tell(OwnedEvent::ended(EventKind::Received, Err(error)));
+                } else {
+                    self.cancel_receive(error);
+                }
+                None
+            }
+        }
+    }
+}

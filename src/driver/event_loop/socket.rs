@@ -1,0 +1,287 @@
+//! An open connection on a loop, as calls of the program see it: what can be done at once is done, everything else is left to the loop.
+//!
+//! In scope: receives that were posted, sends, cancel, and what the loop has to know of the connection. Out of scope: reading and closing
+//! (`reading`, `closing`), and everything that a blocking connection has as well ([`Connection`]).
+//!
+//! **Lock order**: `state` is taken alone, and never held while something is received, sent or told.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::closing::Closing;
+use super::event::{EventKind, OwnedEvent};
+use super::{Member, Shared, Wish};
+use crate::connection::{Accepted, CallerBuffer, Connection, Manner, Outgoing, Prepared, Received};
+use crate::driver::clock;
+use crate::error::{Error, Phase, Result, Status};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How a call that may wait has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer<T> {
+    /// It is done; there is no event.
+    Done(T),
+    /// It is under way, and ends with exactly one event.
+    Pending,
+}
+
+/// Where a receive puts what it receives.
+#[derive(Debug)]
+pub enum Posted {
+    /// Into the program's buffer.
+    Buffer(CallerBuffer),
+    /// Into memory of the loop.
+    View,
+    /// A whole message, in memory of the library.
+    Message,
+}
+
+/// A connection that a loop drives.
+#[derive(Debug)]
+pub struct Socket {
+    connection: Connection,
+    member: Member,
+    /// Its place in the loop, once it has one.
+    pub(super) key: AtomicU32,
+    /// The batch in which it last had an event.
+    pub(super) batch: AtomicU32,
+    /// When something was last received, in milliseconds of the clock.
+    pub(super) last_life: AtomicU32,
+    /// What was gathered in this batch is going to be written at its end.
+    pub(super) is_corked: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What calls and the loop share.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub receive: Option<Posted>,
+    pub receive_deadline: Option<Duration>,
+    /// Somebody has the receive half for a moment.
+    pub is_busy: bool,
+    /// The one who is busy has taken a posted receive with it.
+    pub is_receiving: bool,
+    /// That receive was cancelled meanwhile.
+    pub is_cancelled: bool,
+    /// The socket may have something, or something is held already.
+    pub is_readable: bool,
+    /// The loop is going to look at it.
+    pub is_queued: bool,
+    /// Every message is an event; no receive is posted.
+    pub is_whole: bool,
+    /// The program was told of the end: nothing is received any more.
+    pub is_over: bool,
+    /// How far a close or its aftermath has come.
+    pub closing: Option<Box<Closing>>,
+}
+
+impl Deref for Socket {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Socket {
+    /// A connection for this loop, which does not know it before [`Socket::attach`].
+    pub fn new(connection: Connection, of: &Arc<Shared>) -> Arc<Socket> {
+        let options = connection.options();
+        let state = State { is_whole: options.whole_messages, is_readable: true, ..State::default() };
+        if options.ping_events {
+            connection.listen_to_pings();
+        }
+        Arc::new(Socket {
+            connection,
+            member: Member::new(of),
+            key: AtomicU32::new(u32::MAX),
+            batch: AtomicU32::new(0),
+            last_life: AtomicU32::new(0),
+            is_corked: AtomicBool::new(false),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The loop.
+    pub fn shared(&self) -> &Arc<Shared> {
+        self.member.shared()
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Receives: what is here already, else the receive is posted. 4317 if one is posted, or if messages come as events.
+    pub fn receive(self: &Arc<Self>, mut posted: Posted) -> Result<Answer<Received>> {
+        let mut state = self.state();
+        if state.is_whole {
+            return Err(Error::new(Status::InvalidOperation, "messages come as events (WS_OPTION_WHOLE_MESSAGES)"));
+        }
+        if state.receive.is_some() || state.is_receiving {
+            return Err(Error::new(Status::InvalidOperation, "a receive is pending already"));
+        }
+        if self.shared().is_closed() {
+            return Err(loop_closed());
+        }
+        if !state.is_busy {
+            state.is_busy = true;
+            drop(state);
+            let held = self.take_held(&mut posted);
+            state = self.state();
+            state.is_busy = false;
+            match held {
+                Ok(None) => {}
+                Ok(Some(received)) => {
+                    state.is_over |= received == Received::Close;
+                    drop(state);
+                    if received == Received::Close {
+                        self.tell_close();
+                    }
+                    return Ok(Answer::Done(received));
+                }
+                Err(error) => {
+                    drop(state);
+                    return Err(self.receive_failed(error));
+                }
+            }
+        }
+        let is_message = matches!(posted, Posted::Message);
+        state.receive = Some(posted);
+        let look = (state.is_readable || is_message) && !std::mem::replace(&mut state.is_queued, true);
+        state.is_queued = look || state.is_queued && (state.is_readable || is_message);
+        let timeout = self.receive_timeout();
+        state.receive_deadline = timeout.map(|timeout| clock::now() + timeout);
+        drop(state);
+        if look {
+            self.shared().wish(Wish::Ready(Arc::clone(self)));
+        }
+        if timeout.is_some() {
+            self.shared().wish(Wish::Look(Arc::clone(self)));
+        }
+        Ok(Answer::Pending)
+    }
+
+    /// What the library holds already. Whole messages are left to the loop.
+    fn take_held(&self, posted: &mut Posted) -> Result<Option<Received>> {
+        let mut claim = self.claim_receive()?;
+        let half = claim.half();
+        if let Posted::Message = posted {
+            return Ok(None);
+        }
+        half.begin_piece()?;
+        match posted {
+            Posted::Buffer(buffer) => half.take_held(&self.connection, buffer.as_mut()),
+            Posted::View | Posted::Message => Ok(None),
+        }
+    }
+
+    /// A receive has failed: what becomes of the connection.
+    pub(super) fn receive_failed(self: &Arc<Self>, error: Error) -> Error {
+        match error.status() {
+            Status::Timeout | Status::Cancelled | Status::InvalidOperation | Status::NotEnoughMemory | Status::Internal => error,
+            Status::PeerLost | Status::Connection => {
+                self.connection.fail(&error);
+                self.connection.stream().shut_down();
+                error
+            }
+            // RFC 6455 §7.1.7: the close frame that says why has been sent; it must not be destroyed by a reset.
+            _ => {
+                self.linger();
+                error
+            }
+        }
+    }
+
+    /// Sends a frame, or queues it.
+    #[inline]
+    pub fn send(self: &Arc<Self>, message: &Outgoing<'_>, told: Option<usize>) -> Result<Accepted> {
+        let manner = Manner { limit: self.queue_limit(), is_corked: self.may_gather(), told };
+        let accepted = self.connection.send_or_queue(message, manner)?;
+        self.after_send(accepted, manner);
+        Ok(accepted)
+    }
+
+    /// Sends a prepared message, or queues it.
+    pub fn send_prepared(self: &Arc<Self>, message: &Prepared) -> Result<Accepted> {
+        let manner = Manner { limit: self.queue_limit(), is_corked: self.may_gather(), told: None };
+        let accepted = self.connection.send_prepared_or_queue(message, manner)?;
+        self.after_send(accepted, manner);
+        Ok(accepted)
+    }
+
+    /// Whether what is sent now is gathered until the end of the batch: the thread of the loop answers an event.
+    #[inline]
+    fn may_gather(&self) -> bool {
+        // Relaxed: only the thread that drives the loop, which wrote it, may find the batch the same.
+        let shared = self.shared();
+        shared.is_driver() && self.batch.load(Ordering::Relaxed) == shared.batch()
+    }
+
+    #[inline]
+    fn after_send(self: &Arc<Self>, accepted: Accepted, manner: Manner) {
+        match accepted {
+            Accepted::Full => {
+                self.connection.flush();
+            }
+            Accepted::Queued if manner.is_corked && !self.is_corked.load(Ordering::Relaxed) => {
+                self.is_corked.store(true, Ordering::Relaxed);
+                self.shared().cork(Arc::clone(self));
+            }
+            Accepted::Queued | Accepted::Written => {}
+        }
+        if manner.told.is_some() && accepted != Accepted::Queued {
+            self.shared().wish(Wish::Flushed(Arc::clone(self)));
+        }
+    }
+
+    /// What was gathered was written: is there anybody to be told?
+    pub(super) fn after_flush(self: &Arc<Self>) {
+        if self.wants_news() {
+            self.shared().wish(Wish::Flushed(Arc::clone(self)));
+        }
+    }
+
+    /// Ends a receive that is posted; false if there is none.
+    pub fn cancel_receive(self: &Arc<Self>, reason: Error) -> bool {
+        let mut state = self.state();
+        if state.receive.take().is_some() {
+            drop(state);
+            self.tell(OwnedEvent::ended(EventKind::Received, Err(reason)));
+            return true;
+        }
+        if state.is_receiving {
+            state.is_cancelled = true;
+            return true;
+        }
+        false
+    }
+
+    /// Has the loop tell the program.
+    pub(super) fn tell(self: &Arc<Self>, event: OwnedEvent) {
+        self.shared().wish(Wish::TellSocket(Arc::clone(self), event));
+    }
+
+    /// The handle was closed: everything that is pending ends with 12017, and then the handle's last event comes.
+    pub fn detach(self: &Arc<Self>) {
+        self.connection.drop_connection();
+        self.shared().wish(Wish::Detach(Arc::clone(self)));
+    }
+
+    /// Something was received just now.
+    pub(super) fn note_life(&self, now: Duration) {
+        // Relaxed: the loop alone reads and writes it.
+        self.last_life.store(now.as_millis() as u32, Ordering::Relaxed);
+    }
+}
+
+/// What a posted receive ends with when nobody drives the loop any more.
+pub(super) fn loop_closed() -> Error {
+    Error::new(Status::Cancelled, "the loop was closed")
+}
+
+/// What ends with the handle.
+pub(super) fn handle_closed() -> Error {
+    Error::new(Status::Cancelled, "the handle was closed meanwhile").in_phase(Phase::WebSocket)
+}
