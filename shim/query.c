@@ -11,26 +11,6 @@
 
 /* ---- heads ------------------------------------------------------------------------------------------------------------------------------------- */
 
-static const char *phrase_of(uint16_t status)
-{
-    static const struct {
-        uint16_t status;
-        const char *phrase;
-    } phrases[] = {
-        {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {301, "Moved Permanently"},
-        {302, "Found"}, {303, "See Other"}, {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
-        {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-        {406, "Not Acceptable"}, {407, "Proxy Authentication Required"}, {408, "Request Timeout"}, {410, "Gone"}, {418, "I'm a teapot"},
-        {421, "Misdirected Request"}, {426, "Upgrade Required"}, {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
-        {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++) {
-        if (phrases[i].status == status) return phrases[i].phrase;
-    }
-    return "";
-}
-
 /* Appends to a text that grows; NULL stays NULL. */
 static char *extend(char *text, const char *name, const char *value)
 {
@@ -39,13 +19,26 @@ static char *extend(char *text, const char *name, const char *value)
     return longer;
 }
 
+/* A text of the library's request. NULL = there is none yet, or no memory. */
+static char *text_option(const request *request, ws_option option)
+{
+    size_t length = 0;
+    if (ws_query_option(request->inner, option, NULL, &length) != WS_ERROR_INSUFFICIENT_BUFFER) return NULL;
+    char *text = malloc(length);
+    if (text != NULL && ws_query_option(request->inner, option, text, &length) == WS_OK) return text;
+    free(text);
+    return NULL;
+}
+
 /* The answer's head. NULL = no memory. */
 static char *response_head(request *request)
 {
     uint16_t status = 0;
     const char *name, *value;
+    char *reason = text_option(request, WS_OPTION_REASON_PHRASE);
     (void)ws_query_response(request->inner, &status);
-    char *head = text_format("HTTP/1.1 %u %s\r\n", (unsigned)status, phrase_of(status));
+    char *head = text_format("HTTP/1.1 %u %s\r\n", (unsigned)status, reason != NULL ? reason : "");
+    free(reason);
     for (uint32_t i = 0; head != NULL && ws_query_header_at(request->inner, i, &name, &value) == WS_OK; i++) head = extend(head, name, value);
     return head;
 }
@@ -53,12 +46,10 @@ static char *response_head(request *request)
 /* The request's head: as it was sent, or what the program has added so far. NULL = no memory. */
 static char *request_head(request *request)
 {
-    size_t length = 0;
-    char *head;
-    if (request->inner != WS_NO_HANDLE && ws_query_option(request->inner, 13043, NULL, &length) == WS_ERROR_INSUFFICIENT_BUFFER) {
-        head = malloc(length);
-        if (head != NULL && ws_query_option(request->inner, 13043, head, &length) == WS_OK) return head;
-        free(head);
+    char *head = text_option(request, WS_OPTION_REQUEST_HEAD);
+    if (head != NULL) {
+        head[strlen(head) - 2] = '\0'; /* without the empty line */
+        return head;
     }
     head = text_format("%s %s HTTP/1.1\r\n", request->verb, request->target);
     for (size_t i = 0; head != NULL && i < request->headers.count; i++) head = extend(head, request->headers.fields[i].name, request->headers.fields[i].value);

@@ -285,12 +285,15 @@ static const known_row known[] = {
     KNOWN(TARGET, BIT(SERVER_REQUEST)),
     KNOWN(LOCAL_ADDRESS, CONNECTED | BIT(LISTENER)),
     KNOWN(REMOTE_ADDRESS, CONNECTED),
+    KNOWN(REQUEST_HEAD, BIT(REQUEST)),
+    KNOWN(REASON_PHRASE, BIT(REQUEST)),
     KNOWN(CLOSE_STATE, BIT(WEBSOCKET)),
     KNOWN(HANDLE_KIND, ALL),
     KNOWN(FEATURES, ALL),
 };
 
 static bool is_asked_too_early(ws_option option, kind kind) {
+  if (option == WS_OPTION_REQUEST_HEAD || option == WS_OPTION_REASON_PHRASE) return true;
   return kind == REQUEST && (option == WS_OPTION_SUBPROTOCOL || option == WS_OPTION_LOCAL_ADDRESS || option == WS_OPTION_REMOTE_ADDRESS);
 }
 

@@ -52,6 +52,8 @@ pub struct Plan {
 /// The server's answer.
 #[derive(Debug)]
 pub struct Reply {
+    /// The head of the request, as it was sent.
+    pub request: Vec<u8>,
     /// Its head, whatever its status.
     pub head: ResponseHead,
     /// Whether it makes the connection a WebSocket.
@@ -319,7 +321,8 @@ impl Opening {
         let (remote_address, local_address) = (address(stream.remote_address()), address(stream.local_address()));
         let verdict = ask.handshake.judge(head.status, head.minor_version, &head.headers);
         let early = exchange.into_rest();
-        Moved::Done(Box::new(Reply { head, verdict, stream, early, body, remote_address, local_address }))
+        let request = write_request("GET", self.url.target(), ask.handshake.request_headers());
+        Moved::Done(Box::new(Reply { request, head, verdict, stream, early, body, remote_address, local_address }))
     }
 }
 
