@@ -119,6 +119,7 @@ int main(int argc, char **argv)
     static client client = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
     int port = argc > 1 ? atoi(argv[1]) : 8000;
     if (argc > 2 || port <= 0 || port > 65535) return fprintf(stderr, "usage: winhttp_async [PORT]\n"), 2;
+    setvbuf(stdout, NULL, _IOLBF, 1024); /* a line at a time, also into a pipe */
     HINTERNET session = WinHttpOpen(L"winhttp_async", WINHTTP_ACCESS_TYPE_NO_PROXY, WINHTTP_NO_PROXY_NAME, WINHTTP_NO_PROXY_BYPASS, WINHTTP_FLAG_ASYNC);
     if (session == NULL) return fprintf(stderr, "WinHttpOpen: error %lu\n", (unsigned long)GetLastError()), 1;
     int result = run(&client, session, (INTERNET_PORT)port);

@@ -49,6 +49,7 @@ int main(int argc, char **argv)
     INTERNET_PORT port = argc > 1 ? (INTERNET_PORT)std::atoi(argv[1]) : 8000;
     if (argc > 2 || port == 0) return std::fprintf(stderr, "usage: winhttp_figure4 [PORT]\n"), 2;
 
+    std::setvbuf(stdout, nullptr, _IOLBF, 1024); // a line at a time, also into a pipe
     auto s = WinHttpOpen(L"Figure 4", WINHTTP_ACCESS_TYPE_NO_PROXY, WINHTTP_NO_PROXY_NAME, WINHTTP_NO_PROXY_BYPASS, 0);
     VERIFY(s);
     closing close_s = {s};

@@ -191,10 +191,10 @@ HINTERNET WINAPI WinHttpWebSocketCompleteUpgrade(HINTERNET handle, DWORD_PTR con
     DWORD error = object_find(handle, WINHTTP_HANDLE_TYPE_REQUEST, &request);
     if (error != NO_ERROR) return (void)error_answer(error), NULL;
     object_lock(&request->object);
-    if (request->state == REQUEST_RESPONDED) {
+    if (request->state == REQUEST_RESPONDED && request->websocket != WS_NO_HANDLE) {
         inner = request->websocket;
         request->websocket = WS_NO_HANDLE;
-        request->has_body = true; /* what follows belongs to the websocket */
+        request->has_body = true; /* it has none: what follows belongs to the websocket */
     }
     object_unlock(&request->object);
     if (inner == WS_NO_HANDLE) {
