@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
+steps=(format clippy shell cargo header header-compiles threading winhttp build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -67,6 +67,9 @@ step_header_compiles() {
 }
 
 step_threading() { run_judge tests/threading/run; }
+
+# What is written for WinHTTP also compiles with Windows' header. The packages are big: who has them is checked, nobody else.
+step_winhttp() { run_judge tests/shim/mingw; }
 
 step_build() { build_tree release; }
 
