@@ -28,19 +28,6 @@ static inline struct timespec moment_after(uint32_t milliseconds)
     return moment;
 }
 
-static void *stop_thread(void *unused)
-{
-    int number;
-    (void)unused;
-    sigwait(&stop.signals, &number);
-    pthread_mutex_lock(&stop.mutex);
-    stop.asked = true;
-    pthread_cond_broadcast(&stop.changed);
-    pthread_mutex_unlock(&stop.mutex);
-    ws_close_handle(stop.listener);
-    return NULL;
-}
-
 /* First of all in main: threads inherit the signal mask, so every later one leaves these two signals alone. */
 static inline void stop_prepare(void)
 {
@@ -48,6 +35,25 @@ static inline void stop_prepare(void)
     sigaddset(&stop.signals, SIGINT);
     sigaddset(&stop.signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stop.signals, NULL);
+}
+
+/* Waits in this thread, for a program that has nothing else for it to do. */
+static inline void stop_wait(void)
+{
+    int number;
+    sigwait(&stop.signals, &number);
+    pthread_mutex_lock(&stop.mutex);
+    stop.asked = true;
+    pthread_cond_broadcast(&stop.changed);
+    pthread_mutex_unlock(&stop.mutex);
+}
+
+static void *stop_thread(void *unused)
+{
+    (void)unused;
+    stop_wait();
+    ws_close_handle(stop.listener);
+    return NULL;
 }
 
 static inline bool stop_watch(ws_handle listener)

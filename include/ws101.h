@@ -1075,13 +1075,13 @@ enum {
     WS_OPTION_REQUEST_HEAD = 13043,
     /** Text, query. What the server wrote behind the status, for people: "Switching Protocols". Client's request after its handshake. */
     WS_OPTION_REASON_PHRASE = 13044,
-    /** ws_handle. Not built yet. The loop that drives it. Session. */
+    /** ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session. */
     WS_OPTION_LOOP = 13050,
-    /** u32. Not built yet. The library's own threads for it. Session. */
+    /** u32, 1-256. The library's own threads for an asynchronous session without a loop. Default 1. Session. */
     WS_OPTION_IO_THREADS = 13051,
-    /** u32, 0 or 1. Not built yet. WS_EVENT_PING and WS_EVENT_PONG are wanted. All. */
+    /** u32, 0 or 1. WS_EVENT_PING and WS_EVENT_PONG are wanted; asynchronous sessions only. Default 0. All. */
     WS_OPTION_PING_EVENTS = 13052,
-    /** u32, 0 or 1. Not built yet. Events carry whole messages. All. */
+    /** u32, 0 or 1. Events carry whole messages, and no receive is posted; asynchronous sessions only. Default 0. All. */
     WS_OPTION_WHOLE_MESSAGES = 13053,
     /** ws_compression. Not built yet. Session, request, listener; query: websocket. */
     WS_OPTION_COMPRESSION = 13060,
@@ -1217,41 +1217,53 @@ typedef void (*ws_callback)(const ws_event *event, void *context);
 WS_API ws_status ws_set_callback(ws_handle any, ws_callback callback, void *context) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Makes a loop, for the WS_OPTION_LOOP of asynchronous sessions.
+ * Makes a loop, for the WS_OPTION_LOOP of asynchronous sessions. Nothing happens on it until somebody drives it: ws_loop_run or ws_loop_wait.
+ *
+ * Closing it makes the driving call return WS_ERROR_CANCELLED and cuts every connection on it; what was pending there counts as cancelled, and
+ * no event tells of it. So close the handles first, and wait for their WS_EVENT_HANDLE_CLOSED.
  *
  * @param flags 0.
- * @param loop  OUT: the loop; closing it makes the driving call return WS_ERROR_CANCELLED.
+ * @param loop  OUT: the loop; close it with ws_close_handle.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_PARAMETER: loop is NULL, or flags is not 0.
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: loop is NULL, or flags is not 0;
+ *         WS_ERROR_NOT_ENOUGH_MEMORY: the system has no descriptor left for it.
  *
  * Any thread. Does not wait.
  */
 WS_API ws_status ws_loop_create(uint32_t flags, ws_handle *loop) WS_NOEXCEPT;
 
 /**
- * Not built yet: no loop can be made. Drives a loop and delivers its events by callback, until ws_loop_stop.
+ * Drives a loop and delivers its events by callback, until ws_loop_stop. An event for a handle without a callback is dropped.
+ *
+ * Callbacks come one after the other, on the calling thread, under no lock. A callback may call anything but ws_loop_run, ws_loop_wait and
+ * ws_cleanup; what it sends over the connection of its event is gathered and leaves together when it is done.
  *
  * @param loop The loop.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
+ * @return WS_OK: ws_loop_stop was called; WS_ERROR_CANCELLED: the loop was closed;
+ *         WS_ERROR_INVALID_OPERATION: another call drives it, or this is a callback;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
  *
  * One driving thread at a time. Waits.
  */
 WS_API ws_status ws_loop_run(ws_handle loop) WS_NOEXCEPT;
 
 /**
- * Not built yet: no loop can be made. Makes ws_loop_run return.
+ * Makes ws_loop_run return, or the next one if none is under way.
  *
  * @param loop The loop.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
+ * @return WS_OK; WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
  *
  * Any thread. Does not wait.
  */
 WS_API ws_status ws_loop_stop(ws_handle loop) WS_NOEXCEPT;
 
 /**
- * Not built yet: no loop can be made. Drives a loop once and returns its events as a batch: no callback is called.
+ * Drives a loop until it has events, and returns them as a batch: no callback is called, and no thread but the calling one is involved.
+ *
+ * What the program sends over a connection of the batch is gathered and leaves with the next call. Events come in order for each handle. A handle
+ * that the program closes may still have events in the same batch.
  *
  * @param loop       The loop.
  * @param events     OUT: the events; what they point to is valid until the next call on this loop.
@@ -1259,7 +1271,8 @@ WS_API ws_status ws_loop_stop(ws_handle loop) WS_NOEXCEPT;
  * @param count      OUT: how many there are; 0 at the timeout.
  * @param timeout_ms How long to wait for the first, in milliseconds; 0 = not at all, WS_WAIT_FOREVER = without limit.
  *
- * @return WS_ERROR_INVALID_PARAMETER: events or count is NULL, or capacity is 0;
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: events or count is NULL, or capacity is 0; WS_ERROR_CANCELLED: the loop was closed;
+ *         WS_ERROR_INVALID_OPERATION: another call drives it, or this is a callback;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
  *
  * One driving thread at a time. Waits. As GetQueuedCompletionStatusEx.
@@ -1268,23 +1281,23 @@ WS_API ws_status ws_loop_wait(ws_handle loop, ws_event *events, size_t capacity,
                               uint32_t timeout_ms) WS_NOEXCEPT;
 
 /**
- * Not built yet: no loop can be made. Wakes the driving thread with WS_EVENT_WOKEN.
+ * Wakes the driving thread with WS_EVENT_WOKEN; several calls before it wakes are one event.
  *
  * @param loop The loop.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
+ * @return WS_OK; WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
  *
  * Any thread. Does not wait.
  */
 WS_API ws_status ws_loop_wake(ws_handle loop) WS_NOEXCEPT;
 
 /**
- * Not built yet: no loop can be made. Gives the epoll or kqueue descriptor of a loop, to wait on it in another loop.
+ * Gives the epoll or kqueue descriptor of a loop, to wait on it in another loop.
  *
  * @param loop       The loop; it stays the owner.
  * @param descriptor OUT: readable when ws_loop_wait has something to do.
  *
- * @return WS_ERROR_INVALID_PARAMETER: descriptor is NULL;
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: descriptor is NULL;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
  *
  * Any thread. Does not wait.
@@ -1292,12 +1305,12 @@ WS_API ws_status ws_loop_wake(ws_handle loop) WS_NOEXCEPT;
 WS_API ws_status ws_loop_descriptor(ws_handle loop, int64_t *descriptor) WS_NOEXCEPT;
 
 /**
- * Not built yet: no loop can be made. Tells how long an outer loop may sleep before it must call ws_loop_wait.
+ * Tells how long an outer loop may sleep before it must call ws_loop_wait.
  *
  * @param loop       The loop.
  * @param timeout_ms OUT: in milliseconds; 0 = call now, WS_WAIT_FOREVER = only when the descriptor is readable.
  *
- * @return WS_ERROR_INVALID_PARAMETER: timeout_ms is NULL;
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: timeout_ms is NULL;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: loop is not an open loop.
  *
  * The thread that drives the loop. Does not wait.

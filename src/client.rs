@@ -17,6 +17,11 @@ use crate::protocol::{Role, Url};
 use crate::session::Session;
 use crate::transport::Stream;
 
+mod on_loop;
+
+pub use on_loop::Adopt;
+use on_loop::OnLoop;
+
 /// A request. One handshake at a time; after a refusal another may be tried.
 #[derive(Debug)]
 pub struct Request {
@@ -28,6 +33,8 @@ pub struct Request {
     /// Whether an attempt makes its own connection; else there is one attempt, over the socket that the program gave.
     dials: bool,
     may_start_threads: bool,
+    /// If its session is asynchronous.
+    on_loop: Option<OnLoop>,
 }
 
 /// How far the request is. Lock order: `state` is never held with another of the request's locks.
@@ -90,6 +97,7 @@ impl Request {
             state: Mutex::new(stream.map_or(State::Fresh, State::Connected)),
             sign: StopSign::default(),
             may_start_threads: session.may_start_threads(),
+            on_loop: session.loops().map(OnLoop::new),
         }))
     }
 
@@ -203,9 +211,20 @@ impl Request {
     /// Does the handshake if it was not done, and hands out the connection: 13001 for any status but 101, 12152 for a 101 that breaks the rules.
     /// The request stays usable.
     pub fn complete_upgrade(&self) -> Result<Arc<Connection>> {
-        if matches!(&*lock(&self.state), State::Fresh | State::Connected(_)) {
+        if self.needs_handshake() {
             self.make_attempt(&self.sign.begin(Task::Upgrade))?;
         }
+        let connection = Arc::new(self.take_connection()?);
+        blocking::adopt(&connection, self.may_start_threads);
+        Ok(connection)
+    }
+
+    fn needs_handshake(&self) -> bool {
+        matches!(&*lock(&self.state), State::Fresh | State::Connected(_))
+    }
+
+    /// The connection that the server has granted.
+    fn take_connection(&self) -> Result<Connection> {
         let (stream, agreement, early) = {
             let mut state = lock(&self.state);
             let State::Answered(answer) = &mut *state else {
@@ -225,9 +244,7 @@ impl Request {
         };
         let agreed = Agreed { url: self.url.to_string(), subprotocol: agreement.subprotocol, extensions: agreement.extensions };
         let upgraded = Upgraded { stream, agreed, early: &early };
-        let connection = Arc::new(Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)?);
-        blocking::adopt(&connection, self.may_start_threads);
-        Ok(connection)
+        Connection::new(Role::Client, upgraded, self.options(), &driver::SOURCES)
     }
 
     /// Status and headers of the answer; 12019 before there is one.
@@ -280,12 +297,16 @@ impl Request {
 
     /// Ends what waits in other threads with 12017; false if nothing does.
     pub fn cancel(&self, tasks: &[Task]) -> bool {
-        self.sign.cancel(tasks)
+        let reason = || Error::new(Status::Cancelled, "the operation was cancelled");
+        self.on_loop.as_ref().is_some_and(|on_loop| on_loop.stop(tasks, reason())) | self.sign.cancel(tasks)
     }
 
     /// The handle was closed: ends every call that is inside the request with 12017.
     pub fn close(&self) {
         self.sign.close();
+        if let Some(on_loop) = &self.on_loop {
+            on_loop.stop(&Task::ALL, Error::new(Status::Cancelled, "the handle was closed meanwhile"));
+        }
     }
 }
 

@@ -6,11 +6,15 @@
 //! A handle keeps its object alive, and so does every call that found it: closing a handle while another thread is inside a call
 //! on it frees nothing that is in use. Only the ticket is gone at once.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client;
-use crate::connection::Connection;
+use crate::connection::{Connection, Prepared};
 use crate::driver::caretaker;
+use crate::driver::event_loop::{EventKind, OwnedEvent, Recipient, Shared, Socket};
+pub use crate::driver::event_loop::{Notify, OpaqueCallback};
 use crate::error::{Error, Result, Status};
 use crate::http::Headers;
 use crate::process::Process;
@@ -72,8 +76,14 @@ pub enum Object {
     ServerRequest(Arc<server::Request>),
     /// See [`Connection`].
     WebSocket(Arc<Connection>),
+    /// The same, driven by a loop.
+    LoopSocket(Arc<Socket>),
     /// See [`Listener`].
     Listener(Arc<Listener>),
+    /// See [`Shared`].
+    Loop(Arc<Shared>),
+    /// See [`Prepared`].
+    PreparedMessage(Arc<Prepared>),
 }
 
 impl Object {
@@ -82,8 +92,10 @@ impl Object {
         match self {
             Object::Session(_) => Kind::Session,
             Object::ClientRequest(_) | Object::ServerRequest(_) => Kind::Request,
-            Object::WebSocket(_) => Kind::WebSocket,
+            Object::WebSocket(_) | Object::LoopSocket(_) => Kind::WebSocket,
             Object::Listener(_) => Kind::Listener,
+            Object::Loop(_) => Kind::Loop,
+            Object::PreparedMessage(_) => Kind::PreparedMessage,
         }
     }
 
@@ -103,21 +115,44 @@ impl Object {
             Object::ClientRequest(request) => request.close(),
             Object::ServerRequest(request) => request.close(),
             Object::WebSocket(connection) => connection.drop_connection(),
+            Object::LoopSocket(socket) => socket.detach(),
             Object::Listener(listener) => listener.close(),
+            Object::Loop(of) => of.close(),
+            Object::PreparedMessage(_) => {}
         }
     }
-}
 
-/// A callback whose parameters are known to `ffi` alone, which turns it into one and back.
-pub type OpaqueCallback = unsafe extern "C" fn();
+    /// The open connection, whoever drives it.
+    pub fn connection(&self) -> Option<&Connection> {
+        match self {
+            Object::WebSocket(connection) => Some(connection),
+            Object::LoopSocket(socket) => Some(socket),
+            _ => None,
+        }
+    }
 
-/// Whom to tell about a handle: what a child inherits when it is made.
-#[derive(Clone, Copy, Default)]
-pub struct Notify {
-    /// The callback, if there is one.
-    pub callback: Option<OpaqueCallback>,
-    /// The value of the program's own pointer; it is never followed.
-    pub context: usize,
+    /// Whether it belongs to an asynchronous session.
+    pub fn is_async(&self) -> bool {
+        match self {
+            Object::Session(session) => session.loops().is_some(),
+            Object::ClientRequest(request) => request.is_async(),
+            Object::ServerRequest(request) => request.is_async(),
+            Object::Listener(listener) => listener.is_async(),
+            Object::LoopSocket(_) => true,
+            Object::WebSocket(_) | Object::Loop(_) | Object::PreparedMessage(_) => false,
+        }
+    }
+
+    /// The loop that tells of the end of the handle; a websocket's tells by itself.
+    fn teller(&self) -> Option<Arc<Shared>> {
+        match self {
+            Object::Session(session) => session.loops()?.existing(),
+            Object::ClientRequest(request) => request.existing_loop(),
+            Object::ServerRequest(request) => request.existing_loop(),
+            Object::Listener(listener) => listener.existing_loop(),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -136,6 +171,8 @@ struct Shown(Vec<Arc<Headers>>);
 pub struct Entry {
     /// What the handle stands for.
     pub object: Object,
+    /// Its number, once it has one.
+    ticket: AtomicU64,
     /// Whose it is: a child has copies of its parent's handles, and must leave them alone.
     process: Process,
     /// Held for a copy in or out, never across a call.
@@ -161,11 +198,21 @@ impl Entry {
     }
 
     /// The connection.
-    pub fn websocket(&self) -> Result<&Arc<Connection>> {
-        if let Object::WebSocket(connection) = &self.object {
-            Ok(connection)
+    pub fn websocket(&self) -> Result<&Connection> {
+        self.object.connection().ok_or_else(|| wrong_kind(Kind::WebSocket.text(), &self.object))
+    }
+
+    /// The loop.
+    pub fn event_loop(&self) -> Result<&Arc<Shared>> {
+        if let Object::Loop(of) = &self.object { Ok(of) } else { Err(wrong_kind(Kind::Loop.text(), &self.object)) }
+    }
+
+    /// The prepared message.
+    pub fn prepared(&self) -> Result<&Arc<Prepared>> {
+        if let Object::PreparedMessage(message) = &self.object {
+            Ok(message)
         } else {
-            Err(wrong_kind(Kind::WebSocket.text(), &self.object))
+            Err(wrong_kind(Kind::PreparedMessage.text(), &self.object))
         }
     }
 
@@ -193,10 +240,7 @@ impl Entry {
     ///
     /// A connection that has failed as a whole keeps that reason: it explains everything after it, whoever noticed it.
     pub fn last_error(&self) -> Option<Error> {
-        let failure = match &self.object {
-            Object::WebSocket(connection) => connection.failure(),
-            _ => None,
-        };
+        let failure = self.object.connection().and_then(Connection::failure);
         failure.or_else(|| self.record().last_error.clone())
     }
 
@@ -218,8 +262,39 @@ impl Entry {
         Ok(())
     }
 
+    /// Its number.
+    pub fn ticket(&self) -> u64 {
+        self.ticket.load(Ordering::Acquire)
+    }
+
+    /// Itself, for whoever tells of it.
+    pub fn recipient(self: &Arc<Self>) -> Arc<dyn Recipient> {
+        Arc::clone(self) as Arc<dyn Recipient>
+    }
+
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recipient for Entry {
+    fn notify(&self) -> Notify {
+        Entry::notify(self)
+    }
+
+    fn ticket(&self) -> u64 {
+        // Acquire: the loop may tell of a handle in the very moment in which it gets its number.
+        self.ticket.load(Ordering::Acquire)
+    }
+
+    fn remember(&self, error: &Error) {
+        self.set_last_error(error.clone());
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:#x}", self.object.text(), self.ticket.load(Ordering::Relaxed))
     }
 }
 
@@ -234,7 +309,31 @@ pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
 pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Result<Ticket> {
     let kind = object.kind() as u8;
     let record = Mutex::new(Record { notify, ..Record::default() });
-    TABLE.insert(kind, Arc::new(Entry { object, process: Process::current(), record, _seat: seat }))
+    let entry = Arc::new(Entry { object, ticket: AtomicU64::new(0), process: Process::current(), record, _seat: seat });
+    let ticket = TABLE.insert(kind, Arc::clone(&entry))?;
+    entry.ticket.store(ticket.number(), Ordering::Release);
+    match &entry.object {
+        // From here on the loop may tell of it.
+        Object::LoopSocket(socket) => socket.shared().attach(Arc::clone(socket), entry.clone()),
+        Object::Loop(of) => of.set_recipient(entry.clone()),
+        _ => {}
+    }
+    Ok(ticket)
+}
+
+/// Gives a client's websocket its handle, for the loop.
+pub fn adopt_socket(parent: &dyn Recipient, child: &Arc<Socket>) -> Result<u64> {
+    Ok(insert(Object::LoopSocket(Arc::clone(child)), parent.notify())?.number())
+}
+
+/// The same for a server's.
+pub fn adopt_seated(parent: &dyn Recipient, request: &server::Request, child: &Arc<Socket>) -> Result<u64> {
+    Ok(insert_seated(Object::LoopSocket(Arc::clone(child)), parent.notify(), request.take_along_seat())?.number())
+}
+
+/// The same for a request.
+pub fn adopt_request(parent: &dyn Recipient, child: Arc<server::Request>) -> Result<u64> {
+    Ok(insert(Object::ServerRequest(child), parent.notify())?.number())
 }
 
 /// What an open handle of any kind stands for; 6 if it is stale, closed, invented or zero, 13005 if it is the parent's.
@@ -262,6 +361,9 @@ pub fn close(ticket: Ticket) -> Result<()> {
     if entry.process == Process::current() {
         let is_websocket = matches!(entry.object, Object::WebSocket(_));
         entry.object.close();
+        if let Some(teller) = entry.object.teller() {
+            teller.tell(entry.clone(), OwnedEvent::of(EventKind::HandleClosed));
+        }
         // First, so that the caretaker finds nothing left to look after, and ends with the last connection.
         drop(entry);
         if is_websocket {
@@ -303,9 +405,9 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_takes_no_more_than_80_bytes() {
+    fn an_entry_takes_no_more_than_88_bytes() {
         // Every idle connection owns one. On 32-bit machines it is smaller.
-        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 88, "{}", size_of::<Entry>());
     }
 
     #[test]

@@ -6,9 +6,10 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::connection::opening::{Arrival, Arrived};
 use crate::connection::{Agreed, Connection, Upgraded};
-use crate::driver::blocking::{HeadWait, Stay, StopSign, Task};
-use crate::driver::{self, blocking};
+use crate::driver::blocking::{Stay, StopSign, Task};
+use crate::driver::{self, blocking, clock};
 use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Headers, RequestHead, reason_phrase, write_response};
 use crate::options::{Options, SharedOptions};
@@ -19,10 +20,13 @@ use crate::transport::Stream;
 use crate::transport::listen::{BindError, Host, ListenSockets};
 
 mod doorway;
+mod on_loop;
 mod policy;
 
 pub use doorway::Seat;
 use doorway::{Doorway, Handshaking};
+pub use on_loop::{AdoptRequest, AdoptSocket};
+use on_loop::{Hall, RequestOnLoop};
 use policy::{is_below, plain_headers, shown};
 
 /// A listener. Closing it does not disturb the requests and websockets made from it.
@@ -33,6 +37,8 @@ pub struct Listener {
     options: Mutex<SharedOptions>,
     doorway: Arc<Doorway>,
     may_start_threads: bool,
+    /// If its session is asynchronous.
+    hall: Option<Arc<Hall>>,
 }
 
 fn not_listening(url: &Url, error: BindError) -> Error {
@@ -63,6 +69,7 @@ impl Listener {
             options: Mutex::new(session.options()),
             doorway: Arc::default(),
             may_start_threads: session.may_start_threads(),
+            hall: session.loops().map(Hall::new).transpose()?,
         }))
     }
 
@@ -95,17 +102,20 @@ impl Listener {
         let (stream, handshaking) = blocking::accept(&self.sockets, &options, &stay, enter)?;
         log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
         let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)) };
-        Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads))
+        Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads, None))
     }
 
     /// Ends the accepts that wait in other threads with 12017; false if none does.
     pub fn cancel(&self, tasks: &[Task]) -> bool {
-        self.doorway.sign.cancel(tasks)
+        self.hall.as_ref().is_some_and(|hall| hall.cancel(tasks)) | self.doorway.sign.cancel(tasks)
     }
 
     /// The handle was closed: ends every accept with 12017.
     pub fn close(&self) {
         self.doorway.sign.close();
+        if let Some(hall) = &self.hall {
+            hall.close();
+        }
     }
 }
 
@@ -136,6 +146,8 @@ pub struct Request {
     head: Mutex<Option<Head>>,
     sign: StopSign,
     may_start_threads: bool,
+    /// If its session is asynchronous.
+    on_loop: Option<RequestOnLoop>,
 }
 
 #[derive(Clone, Debug)]
@@ -150,7 +162,7 @@ struct Head {
 #[derive(Debug)]
 enum State {
     /// The head is not here, or not all of it.
-    Fresh(Stream, HeadWait),
+    Fresh(Box<Arrival>),
     /// A thread is reading the head or sending the answer.
     UnderWay,
     /// The head is here; bytes that came behind it belong to the WebSocket.
@@ -163,7 +175,8 @@ impl Request {
     /// A request over a socket that the program has accepted.
     pub fn of_stream(session: &Session, stream: Stream) -> Arc<Request> {
         let entrance = Entrance { prefix: "/".to_owned(), doorway: None };
-        Request::new(stream, entrance, None, session.options(), session.may_start_threads())
+        let on_loop = session.loops().map(RequestOnLoop::new);
+        Request::new(stream, entrance, None, session.options(), session.may_start_threads(), on_loop)
     }
 
     fn new(
@@ -172,20 +185,22 @@ impl Request {
         handshaking: Option<Handshaking>,
         options: SharedOptions,
         may_start_threads: bool,
+        on_loop: Option<RequestOnLoop>,
     ) -> Arc<Request> {
         let address = |address: io::Result<String>| address.unwrap_or_default();
         Arc::new(Request {
             entrance,
             local_address: address(stream.local_address()),
             remote_address: address(stream.remote_address()),
-            options: Mutex::new(options),
             headers: Mutex::default(),
-            state: Mutex::new(State::Fresh(stream, HeadWait::begin())),
+            state: Mutex::new(State::Fresh(Box::new(Arrival::new(stream, clock::now())))),
+            options: Mutex::new(options),
             handshaking: Mutex::new(handshaking),
             seat: Mutex::default(),
             head: Mutex::default(),
             sign: StopSign::default(),
             may_start_threads,
+            on_loop,
         })
     }
 
@@ -215,38 +230,46 @@ impl Request {
     }
 
     fn read_head(&self, stay: &Stay<'_>) -> Result<()> {
-        let Some((stream, mut wait)) = self.begin()? else { return Ok(()) };
+        let Some(arrival) = self.begin()? else { return Ok(()) };
         let options = self.options();
-        let head = match wait.read(&stream, &options, stay) {
-            Ok(head) => head,
-            Err(error) => {
-                // The wait has ended, not the connection: another call goes on where this one was.
-                if matches!(error.status(), Status::Cancelled | Status::Interrupted) {
-                    *lock(&self.state) = State::Fresh(stream, wait);
-                } else {
-                    self.end("the connection was lost");
-                }
-                return Err(error);
-            }
-        };
-        let refusal = match head {
-            Ok(head) => match self.admit(head, &options) {
-                Ok(()) => {
-                    *lock(&self.state) = State::Ready(stream, wait.into_early());
-                    return Ok(());
-                }
-                Err(refusal) => refusal,
+        let mut arrival = Some(*arrival);
+        match blocking::read_head(&mut arrival, &options, stay) {
+            Ok(arrived) => match self.take_arrived(arrived, &options) {
+                Ok(()) => Ok(()),
+                Err((stream, refusal)) => Err(self.refuse(&stream, &options, stay, refusal)),
             },
-            Err(error) => ServerRefusal { status: error.http_status(), headers: plain_headers(), reason: error.to_string() },
+            Err(error) => {
+                match arrival {
+                    // The wait has ended, not the connection: another call goes on where this one was.
+                    Some(rest) if error.status() != Status::Timeout => *lock(&self.state) = State::Fresh(Box::new(rest)),
+                    _ => self.end("the connection was lost"),
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The head is here: it is kept if the request is for the program.
+    fn take_arrived(&self, arrived: Arrived, options: &Options) -> Result<(), (Stream, ServerRefusal)> {
+        let Arrived { stream, head, early } = arrived;
+        let admitted = match head {
+            Ok(head) => self.admit(head, options),
+            Err(error) => Err(ServerRefusal { status: error.http_status(), headers: plain_headers(), reason: error.to_string() }),
         };
-        Err(self.refuse(&stream, &options, stay, refusal))
+        match admitted {
+            Ok(()) => {
+                *lock(&self.state) = State::Ready(stream, early);
+                Ok(())
+            }
+            Err(refusal) => Err((stream, refusal)),
+        }
     }
 
     /// Takes what is needed to read the head; `None` if it is here.
-    fn begin(&self) -> Result<Option<(Stream, HeadWait)>> {
+    fn begin(&self) -> Result<Option<Box<Arrival>>> {
         let mut state = lock(&self.state);
         match std::mem::replace(&mut *state, State::UnderWay) {
-            State::Fresh(stream, wait) => Ok(Some((stream, wait))),
+            State::Fresh(arrival) => Ok(Some(arrival)),
             other => {
                 let error = match &other {
                     State::UnderWay => Some("another thread is in the handshake of this request"),
@@ -309,6 +332,10 @@ impl Request {
         if let Err(error) = sent {
             return error;
         }
+        self.refused(&refusal)
+    }
+
+    fn refused(&self, refusal: &ServerRefusal) -> Error {
         let status = refusal.status;
         log::info!("{}: refused, {status}: {}", self.remote_address, refusal.reason);
         let message = format!("the request was answered {status} {}: {}", reason_phrase(status), refusal.reason);
@@ -319,10 +346,7 @@ impl Request {
     pub fn complete_upgrade(&self) -> Result<Arc<Connection>> {
         let stay = self.sign.begin(Task::Upgrade);
         self.read_head(&stay)?;
-        let head = self.head()?;
-        let Some(acceptance) = head.acceptance else {
-            return Err(Error::new(Status::IncorrectHandleState, "the request does not ask for a WebSocket; answer it with ws_respond"));
-        };
+        let (head, acceptance) = self.acceptance()?;
         let (stream, early) = self.take_ready()?;
         let options = self.options();
         let seat = match self.take_seat(&options) {
@@ -333,12 +357,33 @@ impl Request {
         let sent = blocking::respond(&stream, &options, &stay, answer, true);
         self.end("the request was upgraded to a websocket already");
         sent?;
-        let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
-        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
-        let upgraded = Upgraded { stream, agreed, early: &early };
-        let connection = Arc::new(Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?);
+        let connection = Arc::new(self.make_connection(&head, acceptance, stream, &early, options)?);
         blocking::adopt(&connection, self.may_start_threads);
         *lock(&self.seat) = seat;
+        Ok(connection)
+    }
+
+    /// What is accepted; 12019 if the request does not ask for a WebSocket.
+    fn acceptance(&self) -> Result<(Head, Acceptance)> {
+        let mut head = self.head()?;
+        match head.acceptance.take() {
+            Some(acceptance) => Ok((head, acceptance)),
+            None => Err(Error::new(Status::IncorrectHandleState, "the request does not ask for a WebSocket; answer it with ws_respond")),
+        }
+    }
+
+    fn make_connection(
+        &self,
+        head: &Head,
+        acceptance: Acceptance,
+        stream: Stream,
+        early: &[u8],
+        options: SharedOptions,
+    ) -> Result<Connection> {
+        let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
+        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
+        let upgraded = Upgraded { stream, agreed, early };
+        let connection = Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?;
         log::info!("{}: upgraded", self.remote_address);
         Ok(connection)
     }
@@ -350,6 +395,19 @@ impl Request {
 
     /// Answers with something other than a WebSocket, with `Content-Length` and `Connection: close`.
     pub fn respond(&self, http_status: u16, content_type: Option<&str>, body: &[u8]) -> Result<()> {
+        let headers = self.headers_of_answer(http_status, content_type)?;
+        let stay = self.sign.begin(Task::Respond);
+        self.read_head(&stay)?;
+        let (stream, _) = self.take_ready()?;
+        let answer = write_response(http_status, &headers, body);
+        let sent = blocking::respond(&stream, &self.options(), &stay, answer, false);
+        self.end("the request was answered already");
+        sent?;
+        log::info!("{}: answered {http_status}", self.remote_address);
+        Ok(())
+    }
+
+    fn headers_of_answer(&self, http_status: u16, content_type: Option<&str>) -> Result<Headers> {
         if !(200..=599).contains(&http_status) {
             let message = format!("an answer has a status from 200 to 599, not {http_status}");
             return Err(Error::new(Status::InvalidParameter, message));
@@ -360,15 +418,7 @@ impl Request {
         }
         headers.push("Connection", b"close")?;
         headers.extend(&self.answer_headers(&self.options())?);
-        let stay = self.sign.begin(Task::Respond);
-        self.read_head(&stay)?;
-        let (stream, _) = self.take_ready()?;
-        let answer = write_response(http_status, &headers, body);
-        let sent = blocking::respond(&stream, &self.options(), &stay, answer, false);
-        self.end("the request was answered already");
-        sent?;
-        log::info!("{}: answered {http_status}", self.remote_address);
-        Ok(())
+        Ok(headers)
     }
 
     /// The program's headers of an answer, and the name of the server.
@@ -442,12 +492,15 @@ impl Request {
 
     /// Ends what waits in other threads with 12017; false if nothing does.
     pub fn cancel(&self, tasks: &[Task]) -> bool {
-        self.sign.cancel(tasks)
+        self.on_loop.as_ref().is_some_and(|on_loop| on_loop.cancel(tasks)) | self.sign.cancel(tasks)
     }
 
     /// The handle was closed: ends every call that is inside the request with 12017. An unanswered connection ends with the request.
     pub fn close(&self) {
         self.sign.close();
+        if let Some(on_loop) = &self.on_loop {
+            on_loop.close();
+        }
     }
 }
 

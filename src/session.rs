@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::driver::event_loop::Loops;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
 
@@ -10,13 +11,24 @@ use crate::options::{Options, SharedOptions};
 pub struct Session {
     options: Mutex<SharedOptions>,
     no_threads: bool,
+    /// If it is asynchronous: what drives it.
+    loops: Option<Arc<Loops>>,
 }
 
 impl Session {
     /// Opens a session. No I/O.
     pub fn open(user_agent: Option<&str>, no_threads: bool) -> Arc<Session> {
+        Session::new(user_agent, no_threads, None)
+    }
+
+    /// Opens an asynchronous session, which is driven by these loops.
+    pub fn open_async(user_agent: Option<&str>, no_threads: bool, loops: Loops) -> Arc<Session> {
+        Session::new(user_agent, no_threads, Some(Arc::new(loops)))
+    }
+
+    fn new(user_agent: Option<&str>, no_threads: bool, loops: Option<Arc<Loops>>) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), no_threads })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), no_threads, loops })
     }
 
     /// The options as they are now: what a child inherits.
@@ -31,6 +43,11 @@ impl Session {
         change(&mut changed)?;
         *options = Arc::new(changed);
         Ok(())
+    }
+
+    /// What drives it, if it is asynchronous.
+    pub fn loops(&self) -> Option<Arc<Loops>> {
+        self.loops.clone()
     }
 
     /// Whether the library may start threads for this session (name lookup, the caretaker).

@@ -132,13 +132,6 @@ impl Connection {
         self.take_half(&mut lock(&self.receive), Holder::User)
     }
 
-    /// The program wants to hear of pings and pongs.
-    pub fn listen_to_pings(&self) {
-        if let Some(half) = &mut lock(&self.receive).half {
-            half.listen(true);
-        }
-    }
-
     /// Takes the receive half as soon as it is free; `None` when `timeout` is over first.
     pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
         let slot = lock(&self.receive);

@@ -91,7 +91,7 @@ impl ReceiveHalf {
             Role::Client => Role::Server,
             Role::Server => Role::Client,
         };
-        Ok(ReceiveHalf {
+        let mut half = ReceiveHalf {
             decoder: Decoder::new(sender, limits(options)),
             buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
             buffer_size: options.receive_buffer_size,
@@ -106,11 +106,14 @@ impl ReceiveHalf {
             was_filled: false,
             listening: None,
             deferred: None,
-        })
+        };
+        half.listen(options.ping_events);
+        Ok(half)
     }
 
     pub(super) fn set_limits(&mut self, options: &Options) {
         self.decoder.set_limits(limits(options));
+        self.listen(options.ping_events);
     }
 
     /// What was received so far.

@@ -13,13 +13,39 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::Level;
 
-use super::numbers::ws_status_numbers::WS_OK;
+use super::numbers::ws_status_numbers::{WS_OK, WS_PENDING};
 use super::types::{ws_error_info, ws_handle, ws_status};
+use crate::driver::event_loop::Answer;
 use crate::error::{Details, Error, Phase, Result, Status};
 use crate::handle::{self, Ticket};
 
 /// What `catch_unwind` gives for a body.
-type Outcome = Result<Result<()>, Box<dyn Any + Send>>;
+type Outcome<A> = Result<Result<A>, Box<dyn Any + Send>>;
+
+/// How a call has ended that has not failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It is done.
+    Done,
+    /// An event tells of its end.
+    Pending,
+}
+
+impl From<Answer<()>> for Ended {
+    fn from(answer: Answer<()>) -> Ended {
+        match answer {
+            Answer::Done(()) => Ended::Done,
+            Answer::Pending => Ended::Pending,
+        }
+    }
+}
+
+impl From<()> for Ended {
+    #[inline]
+    fn from((): ()) -> Ended {
+        Ended::Done
+    }
+}
 
 /// Who is told about a failure.
 #[derive(Clone, Copy)]
@@ -49,7 +75,7 @@ const NO_ERROR: ws_error_info = ws_error_info {
 
 /// An operation on a handle: a failure is remembered by the thread and by the handle.
 #[inline]
-pub fn operation(handle: ws_handle, body: impl FnOnce() -> Result<()>) -> ws_status {
+pub fn operation<A: Into<Ended>>(handle: ws_handle, body: impl FnOnce() -> Result<A>) -> ws_status {
     run(Witness::ThreadAndHandle(handle), body)
 }
 
@@ -66,17 +92,21 @@ pub fn silent(body: impl FnOnce() -> Result<()>) -> ws_status {
 }
 
 #[inline]
-fn run(witness: Witness, body: impl FnOnce() -> Result<()>) -> ws_status {
+fn run<A: Into<Ended>>(witness: Witness, body: impl FnOnce() -> Result<A>) -> ws_status {
     // Nothing that a panic could leave half done is seen again: every lock in the library is recovered or protects whole values.
     match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => WS_OK as ws_status,
-        outcome => failed(witness, outcome),
+        Ok(Ok(ended)) => match ended.into() {
+            Ended::Done => WS_OK as ws_status,
+            Ended::Pending => WS_PENDING as ws_status,
+        },
+        Ok(Err(error)) => failed(witness, Ok(Err(error))),
+        Err(panic) => failed(witness, Err(panic)),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn failed(witness: Witness, outcome: Outcome) -> ws_status {
+fn failed(witness: Witness, outcome: Outcome<()>) -> ws_status {
     let error = match outcome {
         Ok(Ok(())) => return WS_OK as ws_status,
         Ok(Err(error)) => error,
@@ -143,7 +173,8 @@ pub fn describe_option(error: Option<&Error>) -> ws_error_info {
     error.map_or(NO_ERROR, describe)
 }
 
-fn describe(error: &Error) -> ws_error_info {
+/// A failure as the C program sees it.
+pub fn describe(error: &Error) -> ws_error_info {
     let details: &Details = error.details();
     ws_error_info {
         status: details.status.code(),
@@ -211,12 +242,12 @@ mod tests {
     #[test]
     fn an_operation_tells_the_handle_and_a_query_does_not() {
         let ticket = handle::insert(Object::Session(Session::open(None, false)), Notify::default()).unwrap();
-        operation(ticket.number(), || Err(Error::new(Status::Connection, "lost")));
+        operation(ticket.number(), || Err::<(), _>(Error::new(Status::Connection, "lost")));
         query(|| Err(Error::new(Status::InsufficientBuffer, "9 bytes are needed")));
         assert_eq!(handle::find(ticket).unwrap().last_error().unwrap().to_string(), "lost");
         assert_eq!(text(&last_error()), "9 bytes are needed");
         handle::close(ticket).unwrap();
-        assert_eq!(operation(ticket.number(), || Err(Error::new(Status::InvalidHandle, "closed"))), 6);
+        assert_eq!(operation(ticket.number(), || Err::<(), _>(Error::new(Status::InvalidHandle, "closed"))), 6);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! One message for many connections.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
+use super::boundary;
 use super::pointer::{self, Out};
 use super::types::{ws_buffer_type, ws_handle, ws_status};
 use super::websocket::kind_of_type;
-use super::{boundary, not_built};
+use crate::connection::{Outgoing, Prepared};
+use crate::driver::blocking;
 use crate::error::{Error, Status};
-use crate::handle::{self, Kind, Ticket};
+use crate::handle::{self, Kind, Notify, Object, Ticket};
 
 /// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Prepares a whole message, to send it over many connections without copies.
 ///
@@ -24,12 +27,14 @@ use crate::handle::{self, Kind, Ticket};
 pub unsafe extern "C" fn ws_prepare(r#type: ws_buffer_type, data: *const c_void, length: usize, message: *mut ws_handle) -> ws_status {
     boundary::query(|| {
         // SAFETY: the caller keeps the header's promise about pointers.
-        let _arguments = unsafe { (pointer::bytes(data, length, "data")?, Out::new(message, "message")?) };
-        let (_, ends_message) = kind_of_type(r#type)?;
+        let (data, message) = unsafe { (pointer::bytes(data, length, "data")?, Out::new(message, "message")?) };
+        let (kind, ends_message) = kind_of_type(r#type)?;
         if !ends_message {
             return Err(Error::new(Status::InvalidParameter, format!("buffer type {} is not a whole message", r#type)));
         }
-        Err(not_built("ws_prepare"))
+        let prepared = Object::PreparedMessage(Arc::new(Prepared::new(kind, data)?));
+        message.write(handle::insert(prepared, Notify::default())?.number());
+        Ok(())
     })
 }
 
@@ -45,8 +50,14 @@ pub unsafe extern "C" fn ws_prepare(r#type: ws_buffer_type, data: *const c_void,
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_send_prepared(websocket: ws_handle, message: ws_handle) -> ws_status {
     boundary::operation(websocket, || {
-        handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)?;
-        handle::find_kind(Ticket::from_number(message), Kind::PreparedMessage)?;
-        Err(not_built("ws_send_prepared"))
+        let entry = handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)?;
+        let prepared = handle::find_kind(Ticket::from_number(message), Kind::PreparedMessage)?;
+        let prepared = prepared.prepared()?;
+        if let Object::LoopSocket(socket) = &entry.object {
+            return socket.send_prepared(prepared).map(|_| ());
+        }
+        let parts = [prepared.payload()];
+        let message = Outgoing { kind: prepared.kind(), ends_message: true, must_be_whole: true, parts: &parts };
+        blocking::send_parts(entry.websocket()?, message)
     })
 }

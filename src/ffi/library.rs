@@ -1,6 +1,7 @@
 //! The library itself, errors, and what every kind of handle has.
 
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::numbers::ws_operation_numbers as operations;
@@ -11,6 +12,7 @@ use super::types::{ws_callback, ws_error_info, ws_handle, ws_log_callback, ws_op
 use super::{boundary, log_hook};
 use crate::connection::Operation;
 use crate::driver::blocking::{self, Task};
+use crate::driver::event_loop::{self, EventKind, Socket};
 use crate::driver::{caretaker, clock};
 use crate::error::{Error, Status};
 use crate::handle::{self, Notify, Object, Ticket};
@@ -122,11 +124,20 @@ pub unsafe extern "C" fn ws_set_log(level: i32, callback: ws_log_callback, conte
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_cleanup(timeout_ms: u32) -> ws_status {
     boundary::query(|| {
+        if event_loop::is_in_callback() {
+            return Err(Error::new(
+                Status::InvalidOperation,
+                "ws_cleanup was called from a callback, which runs on a thread that it would end",
+            ));
+        }
         let timeout = if timeout_ms == WS_WAIT_FOREVER { Duration::MAX } else { Duration::from_millis(timeout_ms.into()) };
         let start = clock::now();
         let late = |what| Err(Error::new(Status::Timeout, format!("{what} has not ended within {timeout_ms} ms")));
         if !caretaker::end(timeout) {
             return late("the thread that looks after connections");
+        }
+        if !event_loop::end_threads(timeout.saturating_sub(clock::now() - start)) {
+            return late("a thread that drives an event loop");
         }
         if !blocking::end_look_ups(timeout.saturating_sub(clock::now() - start)) {
             return late("a look-up of a host name");
@@ -183,13 +194,30 @@ pub unsafe extern "C" fn ws_cancel(any: ws_handle, operation: ws_operation) -> w
         let entry = handle::find(Ticket::from_number(any))?;
         let found = match &entry.object {
             Object::WebSocket(connection) => of_websocket.iter().fold(false, |found, &one| connection.cancel(one) | found),
+            Object::LoopSocket(socket) => cancel_on_loop(socket, operation),
             Object::ClientRequest(request) => request.cancel(tasks),
             Object::ServerRequest(request) => request.cancel(tasks),
-            Object::Listener(listener) => listener.cancel(tasks),
-            Object::Session(_) => return Err(Error::new(Status::IncorrectHandleType, "nothing waits on a session")),
+            Object::Listener(listener) => listener.cancel(tasks) | (drains(operation) && listener.cancel_drain()),
+            Object::Session(_) | Object::Loop(_) | Object::PreparedMessage(_) => {
+                return Err(Error::new(Status::IncorrectHandleType, "nothing that can be cancelled waits on such a handle"));
+            }
         };
         if found { Ok(()) } else { Err(Error::new(Status::InvalidOperation, format!("nothing to cancel: no operation {operation} waits"))) }
     })
+}
+
+fn drains(operation: ws_operation) -> bool {
+    operation == WS_OPERATION_DRAIN as ws_operation || operation == WS_OPERATION_ALL as ws_operation
+}
+
+/// What was accepted for sending is sent, so that nothing of a send can be cancelled.
+fn cancel_on_loop(socket: &Arc<Socket>, operation: ws_operation) -> bool {
+    let reason = || Error::new(Status::Cancelled, "the operation was cancelled");
+    let is = |one: operations| operation == one as ws_operation || operation == WS_OPERATION_ALL as ws_operation;
+    let receive = is(WS_OPERATION_RECEIVE) && socket.cancel_receive(reason());
+    let close = is(WS_OPERATION_CLOSE) && socket.cancel_close(&[EventKind::CloseComplete], reason());
+    let shutdown = is(WS_OPERATION_SHUTDOWN) && socket.cancel_close(&[EventKind::ShutdownComplete], reason());
+    receive | close | shutdown
 }
 
 /// What an operation of the C API is on a websocket, and what on a request or a listener.

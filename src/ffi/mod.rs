@@ -26,6 +26,7 @@ pub mod websocket;
 
 mod boundary;
 mod descriptor;
+mod events;
 mod log_hook;
 mod pointer;
 

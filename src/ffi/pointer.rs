@@ -13,7 +13,7 @@ use std::{ptr, slice, str};
 
 use crate::error::{Error, Result, Status};
 
-use super::types::{ws_bytes, ws_callback};
+use super::types::{ws_bytes, ws_callback, ws_event};
 use crate::handle::OpaqueCallback;
 
 /// The largest `size` a caller's struct may claim: far above any version of any struct, and below any wild number.
@@ -293,6 +293,55 @@ pub fn hide_callback(callback: ws_callback) -> Option<OpaqueCallback> {
     callback.map(|callback| unsafe {
         std::mem::transmute::<unsafe extern "C" fn(*const super::types::ws_event, *mut c_void), OpaqueCallback>(callback)
     })
+}
+
+/// Calls a callback of the program's.
+///
+/// # Safety
+/// It came from [`hide_callback`], and the event is valid until this returns.
+pub unsafe fn call(callback: OpaqueCallback, event: &ws_event, context: usize) {
+    // SAFETY: it was such a function before it was hidden.
+    unsafe {
+        let callback = std::mem::transmute::<OpaqueCallback, unsafe extern "C" fn(*const ws_event, *mut c_void)>(callback);
+        callback(event, context as *mut c_void);
+    }
+}
+
+/// The program's array for a batch of events.
+pub struct EventRoom {
+    events: NonNull<ws_event>,
+    capacity: usize,
+    filled: usize,
+}
+
+impl EventRoom {
+    /// # Safety
+    /// See the head of this file.
+    pub unsafe fn new(events: *mut ws_event, capacity: usize, parameter: &str) -> Result<EventRoom> {
+        let Some(events) = NonNull::new(events) else { return Err(refused(parameter, "is NULL")) };
+        if capacity == 0 || capacity > MOST_LENGTH / size_of::<ws_event>() {
+            return Err(refused("capacity", &format!("is {capacity}")));
+        }
+        Ok(EventRoom { events, capacity, filled: 0 })
+    }
+
+    /// How many are there.
+    pub fn filled(&self) -> usize {
+        self.filled
+    }
+
+    /// How many more fit.
+    pub fn left(&self) -> usize {
+        self.capacity - self.filled
+    }
+
+    /// Another event.
+    pub fn put(&mut self, event: ws_event) {
+        assert!(self.filled < self.capacity, "whoever delivers asks for room first");
+        // SAFETY: inside the array that the caller of `new` promised.
+        unsafe { self.events.as_ptr().add(self.filled).write_unaligned(event) };
+        self.filled += 1;
+    }
 }
 
 #[cfg(test)]

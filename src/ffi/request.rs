@@ -4,9 +4,11 @@ use std::ffi::{c_char, c_void};
 
 use std::sync::Arc;
 
+use super::boundary::{self, Ended};
+use super::not_built;
 use super::pointer::{self, Out, OutBytes};
 use super::types::{ws_handle, ws_status};
-use super::{boundary, not_built};
+use crate::driver::event_loop::Answer;
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::http::Headers;
@@ -50,15 +52,29 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
         // SAFETY: the caller keeps the header's promise about pointers.
         let websocket = unsafe { Out::new(websocket, "websocket")? };
         let entry = find(request)?;
-        let (connection, seat) = match &entry.object {
-            Object::ClientRequest(request) => (request.complete_upgrade()?, None),
+        let (object, seat) = match &entry.object {
+            Object::ClientRequest(request) if request.is_async() => {
+                match request.begin_upgrade(entry.recipient(), handle::adopt_socket)? {
+                    Answer::Done(socket) => (Object::LoopSocket(socket), None),
+                    Answer::Pending => return Ok(Ended::Pending),
+                }
+            }
+            Object::ClientRequest(request) => (Object::WebSocket(request.complete_upgrade()?), None),
             _ => {
                 let request = entry.server_request()?;
-                (request.complete_upgrade()?, request.take_along_seat())
+                let object = if request.is_async() {
+                    match request.begin_upgrade(entry.recipient(), handle::adopt_seated)? {
+                        Answer::Done(socket) => Object::LoopSocket(socket),
+                        Answer::Pending => return Ok(Ended::Pending),
+                    }
+                } else {
+                    Object::WebSocket(request.complete_upgrade()?)
+                };
+                (object, request.take_along_seat())
             }
         };
-        websocket.write(handle::insert_seated(Object::WebSocket(connection), entry.notify(), seat)?.number());
-        Ok(())
+        websocket.write(handle::insert_seated(object, entry.notify(), seat)?.number());
+        Ok(Ended::Done)
     })
 }
 
@@ -85,8 +101,16 @@ pub unsafe extern "C" fn ws_handshake(request: ws_handle) -> ws_status {
     boundary::operation(request, || {
         let entry = find(request)?;
         match &entry.object {
-            Object::ClientRequest(request) => request.handshake(),
-            _ => entry.server_request()?.handshake(),
+            Object::ClientRequest(request) if request.is_async() => request.begin_handshake(entry.recipient()).map(Ended::from),
+            Object::ClientRequest(request) => request.handshake().map(Ended::from),
+            _ => {
+                let request = entry.server_request()?;
+                if request.is_async() {
+                    request.begin_handshake(entry.recipient()).map(Ended::from)
+                } else {
+                    request.handshake().map(Ended::from)
+                }
+            }
         }
     })
 }
@@ -146,7 +170,7 @@ pub unsafe extern "C" fn ws_set_credentials(
             return Err(Error::new(Status::InvalidParameter, format!("target {target} or scheme {scheme} is unknown")));
         }
         find(request)?.client_request()?;
-        Err(not_built("ws_set_credentials"))
+        Err::<(), _>(not_built("ws_set_credentials"))
     })
 }
 

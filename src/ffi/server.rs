@@ -1,10 +1,13 @@
 //! Servers: listeners, and how a request is refused. Accepting one is in `request`.
 
 use std::ffi::{c_char, c_void};
+use std::time::Duration;
 
+use super::boundary::{self, Ended};
 use super::pointer::{self, Out};
 use super::types::{ws_handle, ws_status};
-use super::{boundary, not_built};
+use super::websocket::close_frame;
+use crate::driver::event_loop::Answer;
 use crate::error::{Error, Status};
 use crate::handle::{self, Kind, Object, Ticket};
 use crate::server::Listener;
@@ -58,9 +61,17 @@ pub unsafe extern "C" fn ws_accept(listener: ws_handle, request: *mut ws_handle)
         // SAFETY: the caller keeps the header's promise about pointers.
         let request = unsafe { Out::new(request, "request")? };
         let entry = handle::find_kind(Ticket::from_number(listener), Kind::Listener)?;
-        let accepted = entry.listener()?.accept()?;
+        let listener = entry.listener()?;
+        let accepted = if listener.is_async() {
+            match listener.begin_accept(entry.recipient(), handle::adopt_request)? {
+                Answer::Done(accepted) => accepted,
+                Answer::Pending => return Ok(Ended::Pending),
+            }
+        } else {
+            listener.accept()?
+        };
         request.write(handle::insert(Object::ServerRequest(accepted), entry.notify())?.number());
-        Ok(())
+        Ok(Ended::Done)
     })
 }
 
@@ -98,7 +109,11 @@ pub unsafe extern "C" fn ws_respond(
             return Err(Error::new(Status::InvalidParameter, format!("HTTP status {http_status} is not 200 to 599")));
         }
         let entry = handle::find_kind(Ticket::from_number(request), Kind::Request)?;
-        entry.server_request()?.respond(http_status, content_type, body)
+        let request = entry.server_request()?;
+        if request.is_async() {
+            return request.begin_respond(entry.recipient(), http_status, content_type, body).map(Ended::from);
+        }
+        request.respond(http_status, content_type, body).map(Ended::from)
     })
 }
 
@@ -116,8 +131,14 @@ pub unsafe extern "C" fn ws_respond(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_drain(listener: ws_handle, close_status: u16, spread_ms: u32, deadline_ms: u32) -> ws_status {
     boundary::operation(listener, || {
-        let _arguments = (close_status, spread_ms, deadline_ms);
-        handle::find_kind(Ticket::from_number(listener), Kind::Listener)?;
-        Err(not_built("ws_drain"))
+        let entry = handle::find_kind(Ticket::from_number(listener), Kind::Listener)?;
+        let frame = close_frame(close_status, &[])?;
+        let listener = entry.listener()?;
+        if !listener.is_async() {
+            return Err(Error::new(Status::NotSupported, "a blocking server closes its websockets itself"));
+        }
+        let (spread, deadline) = (Duration::from_millis(spread_ms.into()), Duration::from_millis(deadline_ms.into()));
+        listener.begin_drain(entry.recipient(), frame, spread, deadline)?;
+        Ok(Ended::Pending)
     })
 }

@@ -6,8 +6,9 @@ use super::descriptor::Given;
 use super::numbers::{WS_FLAG_ASYNC, WS_FLAG_NO_THREADS};
 use super::pointer::{self, Out};
 use super::types::{ws_handle, ws_status};
-use super::{boundary, not_built};
+use super::{boundary, event_loop};
 use crate::client::Request;
+use crate::driver::event_loop::Loops;
 use crate::error::{Error, Status};
 use crate::handle::{self, Kind, Notify, Object, Ticket};
 use crate::server;
@@ -38,10 +39,12 @@ pub unsafe extern "C" fn ws_open(user_agent: *const c_char, flags: u32, session:
         if user_agent.is_some_and(|text| text.chars().any(char::is_control)) {
             return Err(Error::new(Status::InvalidParameter, "user_agent has a control character"));
         }
-        if flags & WS_FLAG_ASYNC != 0 {
-            return Err(not_built("WS_FLAG_ASYNC"));
-        }
-        let object = Object::Session(Session::open(user_agent, flags & WS_FLAG_NO_THREADS != 0));
+        let no_threads = flags & WS_FLAG_NO_THREADS != 0;
+        let object = Object::Session(if flags & WS_FLAG_ASYNC != 0 {
+            Session::open_async(user_agent, no_threads, Loops::new(event_loop::callbacks, !no_threads))
+        } else {
+            Session::open(user_agent, no_threads)
+        });
         session.write(handle::insert(object, Notify::default())?.number());
         Ok(())
     })

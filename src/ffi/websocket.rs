@@ -4,22 +4,23 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::{ptr, str};
 
+use super::boundary::{self, Ended};
 use super::numbers::ws_buffer_type_numbers::{WS_BINARY_FRAGMENT, WS_BINARY_MESSAGE, WS_CLOSE_FRAME, WS_UTF8_FRAGMENT, WS_UTF8_MESSAGE};
 use super::numbers::{WS_SEND_NOTIFY, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
 use super::pointer::{self, Out, OutBytes, Parts};
 use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
-use super::{boundary, not_built};
-use crate::connection::{Connection, Outgoing, Received};
+use crate::connection::{CallerBuffer, Connection, Outgoing, Received};
 use crate::driver::blocking::{self, WholeMessage};
+use crate::driver::event_loop::{Answer, Posted};
 use crate::error::{Error, Result, Status};
-use crate::handle::{self, Entry, Kind, Ticket};
+use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
 
 fn find(websocket: ws_handle) -> Result<Arc<Entry>> {
     handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)
 }
 
-fn type_of_piece(piece: Piece) -> ws_buffer_type {
+pub(super) fn type_of_piece(piece: Piece) -> ws_buffer_type {
     let number = match (piece.kind, piece.ends_message) {
         (MessageKind::Binary, true) => WS_BINARY_MESSAGE,
         (MessageKind::Binary, false) => WS_BINARY_FRAGMENT,
@@ -46,7 +47,7 @@ pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, 
 }
 
 /// A close frame's status and reason as a program may choose them (RFC 6455 §7.4).
-fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
+pub(super) fn close_frame(status: u16, reason: &[u8]) -> Result<CloseFrame> {
     let refused = |sentence: String| Error::new(Status::InvalidParameter, sentence);
     if status == CloseStatus::EMPTY {
         return if reason.is_empty() {
@@ -106,7 +107,17 @@ pub unsafe extern "C" fn ws_receive(
         let (buffer, received, buffer_type) =
             unsafe { (pointer::buffer(buffer, length, "buffer")?, Out::new(received, "received")?, Out::new(r#type, "type")?) };
         let entry = find(websocket)?;
-        let (count, number) = match blocking::receive(entry.websocket()?, buffer)? {
+        let found = match &entry.object {
+            Object::LoopSocket(socket) => {
+                // SAFETY: the program keeps the buffer until the event that ends the receive (header, chapter 1).
+                match socket.receive(Posted::Buffer(unsafe { CallerBuffer::new(buffer) }))? {
+                    Answer::Done(found) => found,
+                    Answer::Pending => return Ok(Ended::Pending),
+                }
+            }
+            _ => blocking::receive(entry.websocket()?, buffer)?,
+        };
+        let (count, number) = match found {
             Received::Piece(piece) => (piece.length, type_of_piece(piece)),
             Received::Close => {
                 tell_peer_close(websocket, entry.websocket()?);
@@ -115,7 +126,7 @@ pub unsafe extern "C" fn ws_receive(
         };
         received.write(count);
         buffer_type.write(number);
-        Ok(())
+        Ok(Ended::Done)
     })
 }
 
@@ -146,7 +157,12 @@ pub unsafe extern "C" fn ws_send(websocket: ws_handle, r#type: ws_buffer_type, b
         let payload = unsafe { pointer::bytes(buffer, length, "buffer")? };
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
-        blocking::send(entry.websocket()?, kind, ends_message, payload)
+        match &entry.object {
+            Object::LoopSocket(socket) => {
+                socket.send(&Outgoing { kind, ends_message, must_be_whole: false, parts: &[payload] }, None).map(|_| ())
+            }
+            _ => blocking::send(entry.websocket()?, kind, ends_message, payload),
+        }
     })
 }
 
@@ -178,9 +194,12 @@ pub unsafe extern "C" fn ws_close(websocket: ws_handle, status: u16, reason: *co
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
         log::debug!("websocket {websocket:#x}: closing with {status}");
+        if let Object::LoopSocket(socket) = &entry.object {
+            return socket.close(frame).map(Ended::from);
+        }
         blocking::close(entry.websocket()?, frame)?;
         tell_peer_close(websocket, entry.websocket()?);
-        Ok(())
+        Ok(Ended::Done)
     })
 }
 
@@ -205,9 +224,12 @@ pub unsafe extern "C" fn ws_shutdown(websocket: ws_handle, status: u16, reason: 
         let reason = unsafe { pointer::bytes(reason, length, "reason")? };
         let frame = close_frame(status, reason)?;
         let entry = find(websocket)?;
+        if let Object::LoopSocket(socket) = &entry.object {
+            return socket.shutdown(frame).map(Ended::from);
+        }
         blocking::shutdown(entry.websocket()?, frame)?;
         log::debug!("websocket {websocket:#x}: close frame {status} sent");
-        Ok(())
+        Ok(Ended::Done)
     })
 }
 
@@ -276,6 +298,10 @@ pub unsafe extern "C" fn ws_receive_message(
         // SAFETY: the caller keeps the header's promise about pointers.
         let (data, length, buffer_type) = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
         let entry = find(websocket)?;
+        if let Object::LoopSocket(socket) = &entry.object {
+            socket.receive(Posted::Message)?;
+            return Ok(Ended::Pending);
+        }
         let (start, count, number) = match blocking::receive_message(entry.websocket()?)? {
             WholeMessage::Message(kind, start, count) => {
                 (start.cast(), count, type_of_piece(Piece { kind, length: count, ends_message: true }))
@@ -288,7 +314,7 @@ pub unsafe extern "C" fn ws_receive_message(
         data.write(start);
         length.write(count);
         buffer_type.write(number);
-        Ok(())
+        Ok(Ended::Done)
     })
 }
 
@@ -313,9 +339,23 @@ pub unsafe extern "C" fn ws_receive_view(
 ) -> ws_status {
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
-        let _arguments = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
-        find(websocket)?;
-        Err(not_built("ws_receive_view"))
+        let (data, length, buffer_type) = unsafe { (Out::new(data, "data")?, Out::new(length, "length")?, Out::new(r#type, "type")?) };
+        let entry = find(websocket)?;
+        let Object::LoopSocket(socket) = &entry.object else {
+            return Err(Error::new(Status::NotSupported, "views are for asynchronous sessions: there is no memory to look into"));
+        };
+        let (start, received) = match socket.receive_view()? {
+            Answer::Done(found) => found,
+            Answer::Pending => return Ok(Ended::Pending),
+        };
+        let (count, number) = match received {
+            Received::Piece(piece) => (piece.length, type_of_piece(piece)),
+            Received::Close => (0, WS_CLOSE_FRAME as ws_buffer_type),
+        };
+        data.write(start.cast());
+        length.write(count);
+        buffer_type.write(number);
+        Ok(Ended::Done)
     })
 }
 
@@ -351,17 +391,22 @@ pub unsafe extern "C" fn ws_send_ex(
     operation_context: *mut c_void,
 ) -> ws_status {
     boundary::operation(websocket, || {
-        let _for_events = operation_context;
         // SAFETY: the caller keeps the header's promise about pointers.
         let parts = unsafe { Parts::new(parts, count, "parts")? };
         check_send_flags(flags)?;
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
-        if flags & WS_SEND_NOTIFY != 0 {
+        let (must_be_whole, notifies) = (flags & WS_SEND_WHOLE != 0, flags & WS_SEND_NOTIFY != 0);
+        let message = Outgoing { kind, ends_message, must_be_whole, parts: parts.as_slice() };
+        if let Object::LoopSocket(socket) = &entry.object {
+            socket.send(&message, notifies.then_some(operation_context as usize))?;
+            return Ok(if notifies { Ended::Pending } else { Ended::Done });
+        }
+        if notifies {
             return Err(Error::new(Status::NotSupported, "WS_SEND_NOTIFY is for asynchronous sessions"));
         }
-        let must_be_whole = flags & WS_SEND_WHOLE != 0;
-        blocking::send_parts(entry.websocket()?, Outgoing { kind, ends_message, must_be_whole, parts: parts.as_slice() })
+        blocking::send_parts(entry.websocket()?, message)?;
+        Ok(Ended::Done)
     })
 }
 

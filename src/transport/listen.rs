@@ -95,9 +95,31 @@ impl ListenSockets {
 
     /// Takes a connection that waits; `WouldBlock` if none does.
     pub fn accept(&self, nodelay: bool) -> io::Result<Stream> {
+        self.accept_as(|socket| Stream::new(socket, nodelay))
+    }
+
+    /// The same, for a loop, on which no call ever waits.
+    pub fn accept_for_loop(&self, nodelay: bool) -> io::Result<Stream> {
+        self.accept_as(|socket| Stream::for_loop(socket, nodelay))
+    }
+
+    /// The sockets, for waiting on them.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// Nobody else may connect.
+    pub fn stop(&self) {
+        for socket in &self.sockets {
+            // Where a listening socket cannot be shut down, connections wait in vain until it is closed.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    fn accept_as(&self, take: impl Fn(Socket) -> io::Result<Stream>) -> io::Result<Stream> {
         let mut result = Err(io::ErrorKind::WouldBlock.into());
         for socket in &self.sockets {
-            result = socket.accept().and_then(|(socket, _)| Stream::new(socket, nodelay));
+            result = socket.accept().and_then(|(socket, _)| take(socket));
             if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 break;
             }

@@ -32,6 +32,14 @@ impl Stream {
         Ok(Stream { socket })
     }
 
+    /// Takes a connected socket for a loop: no call on it ever waits, so it needs no time limit of its own.
+    pub fn for_loop(socket: Socket, nodelay: bool) -> io::Result<Stream> {
+        let _ = socket.set_tcp_nodelay(nodelay);
+        #[cfg(any(target_os = "macos", target_os = "ios"))]
+        socket.set_nosigpipe(true)?;
+        Ok(Stream { socket })
+    }
+
     /// Receives into two pieces of memory; 0 = the peer has ended its side.
     #[inline]
     pub fn receive(&self, first: &mut [u8], second: &mut [u8], patience: Patience) -> io::Result<usize> {

@@ -7,69 +7,13 @@
  * stall in the handshake or in a frame, break the protocol, and flood without reading. In the second half of the time the server's private memory is sampled:
  * its slope must be that of noise. At the end all have gone, and the server's descriptors and threads are back to those of its beginning.
  * It ends by SIGTERM, with 0. Needs /proc. */
-#include "peer.h"
-
-#include <ctype.h>
+#include "server_process.h"
 
 enum { MOST_SAMPLES = 4096, STALLED = 24 };
-
-typedef struct server {
-  pid_t process;
-  uint16_t port;
-  FILE *output;
-} server;
 
 typedef struct sample { double seconds, kilobytes; } sample;
 
 static double now_s(void) { return (double)check_now_ms() / 1e3; }
-
-static bool server_start(server *server, char **command) {
-  char line[256];
-  unsigned port = 0;
-  int ends[2];
-  if (pipe(ends) != 0) return false;
-  server->process = fork();
-  if (server->process == 0) {
-    int null = open("/dev/null", O_WRONLY);
-    (void)dup2(ends[1], STDOUT_FILENO);
-    (void)dup2(null, STDERR_FILENO); /* it tells of every client that broke off */
-    (void)close(ends[0]), (void)close(ends[1]), (void)close(null);
-    (void)execv(command[0], command);
-    _exit(127);
-  }
-  (void)close(ends[1]);
-  server->output = fdopen(ends[0], "r");
-  if (server->output == NULL || fgets(line, sizeof line, server->output) == NULL || sscanf(line, "listening on ws://127.0.0.1:%u/", &port) != 1)
-    return fprintf(stderr, "%s does not listen\n", command[0]), false;
-  server->port = (uint16_t)port;
-  return true;
-}
-
-static int server_entries(const server *server, const char *folder) {
-  char path[64];
-  int count = 0;
-  DIR *entries;
-  (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)server->process, folder);
-  if ((entries = opendir(path)) == NULL) return -1;
-  for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) count += isdigit((unsigned char)entry->d_name[0]) != 0;
-  (void)closedir(entries);
-  return count;
-}
-
-/* Memory that is the server's alone, in kilobytes. */
-static double server_memory(const server *server) {
-  char path[64], line[256];
-  double total = 0;
-  long value;
-  FILE *file;
-  (void)snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)server->process);
-  if ((file = fopen(path, "r")) == NULL) return -1;
-  while (fgets(line, sizeof line, file) != NULL) {
-    if (sscanf(line, "Private_Dirty: %ld kB", &value) == 1 || sscanf(line, "Private_Clean: %ld kB", &value) == 1) total += (double)value;
-  }
-  (void)fclose(file);
-  return total;
-}
 
 /* ---- manners ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -203,20 +147,10 @@ static void run(churn *churn, double seconds) {
   }
 }
 
-/* The last clients are being noticed: waits for this number, but not for long. */
-static int settled(const server *server, const char *folder, int expected) {
-  int count = server_entries(server, folder);
-  for (double until = now_s() + 5; count != expected && now_s() < until; count = server_entries(server, folder)) {
-    const struct timespec moment = {0, 20000000};
-    (void)nanosleep(&moment, NULL);
-  }
-  return count;
-}
-
 static bool report(churn *churn, double seconds, const int before[2]) {
   double first = churn->taken[0].kilobytes, last = churn->taken[churn->samples - 1].kilobytes, per_client;
   double kilobytes_s = slope(churn->taken, churn->samples), rate = churn->clients / seconds;
-  int descriptors = settled(&churn->server, "fd", before[0]), threads = settled(&churn->server, "task", before[1]);
+  int descriptors = server_settled(&churn->server, "fd", before[0]), threads = server_settled(&churn->server, "task", before[1]);
   per_client = kilobytes_s * 1024 / rate;
   /* A lost connection object would be some 500 bytes a client, a lost buffer 16 KiB and more. The noise of a short run is wider. */
   double allowed = 48 + 24000 / (seconds * seconds);
@@ -229,7 +163,7 @@ int main(int argc, char **argv) {
   static churn churn;
   static check_report errors; /* what the peer complains of is counted here */
   double seconds = 10;
-  int status = 0, before[2], at = 1;
+  int before[2], at = 1;
   bool good;
   check_current = &errors;
   if (argc > 2 && strcmp(argv[1], "--seconds") == 0) seconds = strtod(argv[2], NULL), at = 3;
@@ -240,15 +174,10 @@ int main(int argc, char **argv) {
   /* What the server makes for its first clients and keeps is no leak; these come and go. */
   before[1] = server_entries(&churn.server, "task");
   for (size_t i = 0; i < 5; i++) one_client(&churn);
-  (void)settled(&churn.server, "task", before[1]);
+  (void)server_settled(&churn.server, "task", before[1]);
   before[0] = server_entries(&churn.server, "fd");
   run(&churn, seconds);
   good = report(&churn, seconds, before);
-  (void)kill(churn.server.process, SIGTERM);
-  if (waitpid(churn.server.process, &status, 0) != churn.server.process || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    fprintf(stderr, "the server ended with %#x\n", (unsigned)status);
-    good = false;
-  }
-  (void)fclose(churn.server.output);
+  good &= server_stop(&churn.server);
   return good && errors.failures == 0 ? 0 : 1;
 }

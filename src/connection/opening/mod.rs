@@ -6,9 +6,11 @@
 //! In scope: the order of the stages, their time limits, and the errors with all that was tried. Out of scope: waiting, threads and the clock
 //! (`driver`), and what a request holds between its calls (`client`).
 
+mod arrival;
 mod exchange;
 mod limit;
 
+pub use arrival::{Arrival, ArrivalStep, Arrived};
 pub use exchange::HeadExchange;
 
 use std::net::SocketAddr;

@@ -142,7 +142,7 @@ impl ReceiveHalf {
     }
 
     /// From now on the program hears of pings and pongs, or no longer.
-    pub fn listen(&mut self, listens: bool) {
+    pub(super) fn listen(&mut self, listens: bool) {
         if listens {
             self.listening.get_or_insert_default();
         } else {

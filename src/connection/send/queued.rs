@@ -151,6 +151,18 @@ impl Connection {
         }
     }
 
+    /// Sends what comes before the first frame: the head that makes the connection a WebSocket.
+    pub fn send_head(&self, head: Vec<u8>) -> Result<()> {
+        let mut outbox = self.outbox();
+        let Some(turn) = Turn::take(self, &mut outbox) else {
+            return Err(Error::new(Status::Internal, "a frame was sent before the head"));
+        };
+        drop(outbox);
+        turn.leave(Segment::from(head))?;
+        self.flush();
+        self.check_sending()
+    }
+
     /// Whether somebody waits to be told that there is room again, and there is: asked once.
     pub fn take_room(&self, limit: u64) -> bool {
         let mut outbox = self.outbox();

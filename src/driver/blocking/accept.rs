@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use super::stop::{Deadline, Stay, sleep};
-use crate::connection::opening::HeadExchange;
+use super::stop::{Deadline, Stay, sleep, sleep_until};
+use crate::connection::opening::{Arrival, ArrivalStep, Arrived, HeadExchange};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
-use crate::http::{HeadError, Limits, RequestHead};
+use crate::http::Limits;
 use crate::options::Options;
 use crate::transport::listen::ListenSockets;
 use crate::transport::{Interest, Patience, Stream, Wake, Woken, wait};
@@ -45,38 +45,24 @@ pub fn accept<Room>(
     }
 }
 
-/// A request head under way: what has come of it survives a wait that was cancelled.
-#[derive(Debug)]
-pub struct HeadWait {
-    /// When the connection was accepted: a slow client has no more time because its server looked late.
-    start: Duration,
-    /// Begun by the first reader, whose options it follows.
-    exchange: Option<HeadExchange>,
-}
-
-impl HeadWait {
-    /// Nothing has come; the time runs from now.
-    pub fn begin() -> HeadWait {
-        HeadWait { start: clock::now(), exchange: None }
-    }
-
-    /// Reads the request head within the handshake's time. The inner error can be answered.
-    pub fn read(&mut self, stream: &Stream, options: &Options, stay: &Stay<'_>) -> Result<Result<RequestHead, HeadError>> {
-        let what = "the client did not send its request head";
-        let whole = Deadline::since(self.start, options.handshake_timeout, Phase::Http, what);
-        let limits = Limits { max_size: options.max_head_size as usize, max_headers: options.max_headers as usize };
-        let exchange = self.exchange.get_or_insert_with(|| HeadExchange::new(Vec::new(), limits));
-        loop {
-            match exchange.read_request(stream)? {
-                Some(head) => return Ok(head),
-                None => sleep(stay, &[whole], options.interruptible, |wake, timeout| stream.wait(Interest::READ, wake, timeout))?,
+/// Reads the request head within the handshake's time. If the wait ends first, what has come stays in `arrival`; it is absent once the head is
+/// here, or the connection is lost.
+pub fn read_head(arrival: &mut Option<Arrival>, options: &Options, stay: &Stay<'_>) -> Result<Arrived> {
+    loop {
+        let Some(now) = arrival.take() else {
+            return Err(Error::new(Status::IncorrectHandleState, "the connection was lost"));
+        };
+        let interest = match now.step(options, clock::now())? {
+            ArrivalStep::Done(arrived) => return Ok(*arrived),
+            ArrivalStep::Blocked(rest, interest) => {
+                *arrival = Some(rest);
+                interest
             }
+        };
+        if let Some(waiting) = arrival.as_ref() {
+            let until = waiting.until(options);
+            sleep_until(stay, until, options.interruptible, |wake, timeout| waiting.stream().wait(interest, wake, timeout))?;
         }
-    }
-
-    /// What came behind the head: it belongs to the WebSocket.
-    pub fn into_early(self) -> Vec<u8> {
-        self.exchange.map(HeadExchange::into_rest).unwrap_or_default()
     }
 }
 

@@ -9,7 +9,7 @@ mod open;
 mod stop;
 mod wait;
 
-pub use accept::{HeadWait, accept, respond};
+pub use accept::{accept, read_head, respond};
 pub use close::{close, shutdown};
 pub use open::{Waiting, end_look_ups, open};
 pub use stop::{Stay, StopSign, Task};

@@ -86,6 +86,7 @@ impl Core {
         shared.flush_corked();
         shared.batch.fetch_add(1, Ordering::Relaxed);
         lock(&shared.lent).reset();
+        lock(&shared.kept).clear();
         self.given.clear();
         self.messages.drain(..).for_each(OwnMessage::give_back);
     }
@@ -111,9 +112,9 @@ impl Core {
         let may_wait = !self.has_more() && delivery.room() == room && shared.inbox.may_sleep() && !self.has_woken(shared);
         self.poll(shared, if may_wait { timeout } else { Some(Duration::ZERO) })?;
         if shared.is_woken.swap(false, Ordering::SeqCst)
-            && let Some(recipient) = shared.recipient.get()
+            && let Some(recipient) = lock(&shared.recipient).clone()
         {
-            self.waiting.push_back((Arc::clone(recipient), OwnedEvent::of(EventKind::Woken)));
+            self.waiting.push_back((recipient, OwnedEvent::of(EventKind::Woken)));
         }
         self.look_at_deadlines(shared);
         self.hand_over(shared, delivery);
@@ -375,15 +376,24 @@ impl Core {
             }
             TaskStep::Wait(until) => {
                 watch(shared, item, key);
-                let next = until.map_or(u64::MAX, tick_of);
-                if next < item.tick {
-                    item.tick = next;
-                    self.timers.add(next, key as u32);
-                }
+                self.set_alarm(key, until);
             }
-            TaskStep::LookUp { host, port } => threads::look_up(shared, Arc::clone(&item.sign), host, port),
+            TaskStep::LookUp { host, port, until } => {
+                threads::look_up(shared, Arc::clone(&item.sign), host, port);
+                self.set_alarm(key, until);
+            }
         }
         self.take_told(shared, told);
+    }
+
+    fn set_alarm(&mut self, key: usize, until: Option<Duration>) {
+        let next = until.map_or(u64::MAX, tick_of);
+        if let Some(Item::Task(item)) = self.members.get_mut(key)
+            && next < item.tick
+        {
+            item.tick = next;
+            self.timers.add(next, key as u32);
+        }
     }
 
     fn take_told(&mut self, shared: &Arc<Shared>, told: Told) {
@@ -403,10 +413,10 @@ impl Core {
         self.take_told(shared, told);
     }
 
-    fn found(&mut self, shared: &Arc<Shared>, sign: &Arc<TaskSign>, addresses: Result<Vec<SocketAddr>>) {
+    fn found(&mut self, shared: &Arc<Shared>, sign: &Arc<TaskSign>, addresses: std::io::Result<Vec<SocketAddr>>) {
         let Some(key) = self.key_of(sign) else { return };
         if let Some(Item::Task(item)) = self.members.get_mut(key) {
-            item.task.found(addresses, self.now);
+            item.task.found(addresses);
             self.step_task(shared, key);
         }
     }

@@ -16,6 +16,8 @@ const KEPT: usize = 2;
 pub(super) struct Lent {
     current: Option<Box<[u8]>>,
     used: usize,
+    /// Where what was lent last begins.
+    last: usize,
     full: Vec<Box<[u8]>>,
     spare: Vec<Box<[u8]>>,
 }
@@ -50,7 +52,13 @@ impl Lent {
 
     /// The first `count` bytes of the room are used now.
     pub(super) fn lend(&mut self, count: usize) {
+        self.last = self.used;
         self.used += count;
+    }
+
+    /// Where what was lent last is.
+    pub(super) fn last(&self) -> *const u8 {
+        self.current.as_ref().map_or(std::ptr::null(), |chunk| chunk[self.last..].as_ptr())
     }
 
     /// The current chunk, for somebody who fills it himself, and from where on.

@@ -17,16 +17,17 @@ mod task;
 mod threads;
 mod timers;
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use event::{Delivery, Event, EventKind, Notify, OpaqueCallback, OwnedEvent, Recipient};
 pub use socket::{Answer, Posted, Socket};
 pub use task::{Task, TaskSign, TaskStep, Told};
-pub use threads::{Loops, end_threads};
+pub use threads::{Loops, MOST_THREADS, end_threads};
 
 use self::core::Core;
 use crate::driver::clock;
@@ -62,7 +63,7 @@ enum Wish {
     /// A task ends.
     StopTask(Arc<TaskSign>, Error),
     /// A name was looked up for a task.
-    Found(Arc<TaskSign>, Result<Vec<SocketAddr>>),
+    Found(Arc<TaskSign>, io::Result<Vec<SocketAddr>>),
 }
 
 /// A task on its way to its loop.
@@ -96,8 +97,10 @@ pub struct Shared {
     may_start_threads: bool,
     corked: Mutex<Vec<Arc<Socket>>>,
     lent: Mutex<Lent>,
+    /// What the events of this batch point to besides.
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
     /// The handle of the loop itself.
-    recipient: OnceLock<Arc<dyn Recipient>>,
+    recipient: Mutex<Option<Arc<dyn Recipient>>>,
     /// When a deadline is next, in milliseconds of the clock; for those who sleep elsewhere.
     next_deadline: Mutex<Option<Duration>>,
 }
@@ -197,14 +200,15 @@ impl Shared {
             may_start_threads,
             corked: Mutex::default(),
             lent: Mutex::default(),
-            recipient: OnceLock::new(),
+            kept: Mutex::default(),
+            recipient: Mutex::new(None),
             next_deadline: Mutex::new(None),
         }))
     }
 
     /// The loop's own handle, for its own events.
     pub fn set_recipient(&self, recipient: Arc<dyn Recipient>) {
-        let _first = self.recipient.set(recipient);
+        *lock(&self.recipient) = Some(recipient);
     }
 
     /// Whether the calling thread drives the loop, or was the last to.
@@ -227,6 +231,16 @@ impl Shared {
         if self.inbox.put(wish, self.is_driver()) {
             self.ring();
         }
+        if self.is_closed() {
+            self.forget_wishes();
+        }
+    }
+
+    /// Nobody fulfils them any more, and they hold on to what they are about.
+    fn forget_wishes(&self) {
+        let mut wishes = Vec::new();
+        self.inbox.take(&mut wishes);
+        drop(wishes);
     }
 
     fn ring(&self) {
@@ -271,6 +285,11 @@ impl Shared {
         }
     }
 
+    /// Keeps something that the events of this batch point to.
+    pub fn keep(&self, kept: Box<dyn Any + Send>) {
+        lock(&self.kept).push(kept);
+    }
+
     /// Wakes the driving call with an event of the loop itself.
     pub fn wake(&self) {
         self.is_woken.store(true, Ordering::SeqCst);
@@ -289,7 +308,10 @@ impl Shared {
         self.ring();
         // If nobody drives it, everything on it ends here; else the driver sees to that.
         let core = lock(&self.core).take();
-        drop(core);
+        let recipient = lock(&self.recipient).take();
+        let corked = std::mem::take(&mut *lock(&self.corked));
+        drop((core, recipient, corked));
+        self.forget_wishes();
     }
 
     /// Readable when there is something to do.
@@ -371,6 +393,7 @@ impl Drop for Driving<'_> {
         *lock(&self.shared.next_deadline) = core.next_deadline();
         if self.shared.is_closed() {
             drop(core);
+            self.shared.forget_wishes();
         } else {
             *lock(&self.shared.core) = Some(core);
             // Closed in between: whoever closed it found no core to end.

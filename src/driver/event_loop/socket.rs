@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::closing::Closing;
 use super::event::{EventKind, OwnedEvent};
-use super::{Member, Shared, Wish};
+use super::{Member, Shared, Wish, lock};
 use crate::connection::{Accepted, CallerBuffer, Connection, Manner, Outgoing, Prepared, Received};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
@@ -90,9 +90,6 @@ impl Socket {
     pub fn new(connection: Connection, of: &Arc<Shared>) -> Arc<Socket> {
         let options = connection.options();
         let state = State { is_whole: options.whole_messages, is_readable: true, ..State::default() };
-        if options.ping_events {
-            connection.listen_to_pings();
-        }
         Arc::new(Socket {
             connection,
             member: Member::new(of),
@@ -163,6 +160,17 @@ impl Socket {
         Ok(Answer::Pending)
     }
 
+    /// Receives a view: where the bytes are, until the event or the batch is over. 4317 except on the thread that drives the loop.
+    pub fn receive_view(self: &Arc<Self>) -> Result<Answer<(*const u8, Received)>> {
+        if !self.shared().is_driver() {
+            return Err(Error::new(Status::InvalidOperation, "a view is received on the thread that drives the loop"));
+        }
+        match self.receive(Posted::View)? {
+            Answer::Done(received) => Ok(Answer::Done((lock(&self.shared().lent).last(), received))),
+            Answer::Pending => Ok(Answer::Pending),
+        }
+    }
+
     /// What the library holds already. Whole messages are left to the loop.
     fn take_held(&self, posted: &mut Posted) -> Result<Option<Received>> {
         let mut claim = self.claim_receive()?;
@@ -173,7 +181,15 @@ impl Socket {
         half.begin_piece()?;
         match posted {
             Posted::Buffer(buffer) => half.take_held(&self.connection, buffer.as_mut()),
-            Posted::View | Posted::Message => Ok(None),
+            Posted::View => {
+                let mut lent = lock(&self.shared().lent);
+                let received = half.take_held(&self.connection, lent.room())?;
+                if let Some(Received::Piece(piece)) = received {
+                    lent.lend(piece.length);
+                }
+                Ok(received)
+            }
+            Posted::Message => Ok(None),
         }
     }
 
@@ -241,6 +257,23 @@ impl Socket {
         if self.wants_news() {
             self.shared().wish(Wish::Flushed(Arc::clone(self)));
         }
+    }
+
+    /// Messages come as events from now on, or no longer; 4317 while a receive is posted.
+    pub fn set_whole(self: &Arc<Self>, is_whole: bool) -> Result<()> {
+        let mut state = self.state();
+        if state.receive.is_some() || state.is_receiving {
+            return Err(Error::new(Status::InvalidOperation, "a receive is pending"));
+        }
+        state.is_whole = is_whole;
+        // What lies there already is looked at, whoever is to have it.
+        state.is_readable = true;
+        let is_new = !std::mem::replace(&mut state.is_queued, true);
+        drop(state);
+        if is_new {
+            self.shared().wish(Wish::Ready(Arc::clone(self)));
+        }
+        Ok(())
     }
 
     /// Ends a receive that is posted; false if there is none.

@@ -2,6 +2,7 @@
 //!
 //! In scope: the shape of such a task, and the handle by which others stop it. Out of scope: every task itself (`client`, `server`).
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::event::{OwnedEvent, Recipient};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What a step of a task came to.
@@ -25,6 +26,8 @@ pub enum TaskStep {
         host: String,
         /// For the addresses.
         port: u16,
+        /// When the task is stepped even if they have not come.
+        until: Option<Duration>,
     },
 }
 
@@ -37,8 +40,8 @@ pub trait Task: Send {
     fn sockets(&self, sockets: &mut Vec<RawFd>);
 
     /// A name was looked up.
-    fn found(&mut self, addresses: Result<Vec<SocketAddr>>, now: Duration) {
-        let _ = (addresses, now);
+    fn found(&mut self, addresses: io::Result<Vec<SocketAddr>>) {
+        drop(addresses);
     }
 
     /// It was stopped: tells how its operation has ended. Nothing follows.

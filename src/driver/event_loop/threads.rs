@@ -3,7 +3,6 @@
 //! A session that was given no loop gets its own, each with a thread, made when the first handle needs one and ended with the last. Out of scope:
 //! what happens on them.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -11,12 +10,12 @@ use std::time::Duration;
 use super::event::Delivery;
 use super::task::TaskSign;
 use super::{Member, Shared, Wish};
-use crate::error::{Error, Phase, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::process::{self, Process};
 use crate::transport::dial;
 
 /// The most threads that one session may have.
-const MOST_THREADS: u32 = 256;
+pub const MOST_THREADS: u32 = 256;
 
 /// How many threads drive loops, and which loops those are.
 #[derive(Debug)]
@@ -44,17 +43,28 @@ pub struct Loops {
 
 #[derive(Debug)]
 struct Own {
-    given: Option<Arc<Shared>>,
+    given: Option<(Arc<Shared>, u64)>,
+    /// Something was begun on one: from then on it stays as it is.
+    is_used: bool,
     threads: u32,
     /// Each is kept by the session as long as that is open.
     made: Vec<Member>,
     next: usize,
 }
 
+impl Own {
+    fn check_unused(&self) -> Result<()> {
+        if self.is_used {
+            return Err(Error::new(Status::IncorrectHandleState, "something of the session is driven by a loop already"));
+        }
+        Ok(())
+    }
+}
+
 impl Loops {
     /// Nothing is made before something needs it.
     pub fn new(delivery: fn() -> Box<dyn Delivery>, may_start_threads: bool) -> Loops {
-        let own = Own { given: None, threads: 1, made: Vec::new(), next: 0 };
+        let own = Own { given: None, is_used: false, threads: 1, made: Vec::new(), next: 0 };
         Loops { own: Mutex::new(own), delivery, may_start_threads }
     }
 
@@ -63,13 +73,24 @@ impl Loops {
     }
 
     /// The session is driven by this loop.
-    pub fn give(&self, of: Arc<Shared>) {
-        self.own().given = Some(of);
+    pub fn give(&self, of: Arc<Shared>, number: u64) -> Result<()> {
+        let mut own = self.own();
+        own.check_unused()?;
+        own.given = Some((of, number));
+        Ok(())
+    }
+
+    /// The number that it was given with; 0 = none was.
+    pub fn given(&self) -> u64 {
+        self.own().given.as_ref().map_or(0, |(_, number)| *number)
     }
 
     /// How many threads the session may have.
-    pub fn set_threads(&self, threads: u32) {
-        self.own().threads = threads.clamp(1, MOST_THREADS);
+    pub fn set_threads(&self, threads: u32) -> Result<()> {
+        let mut own = self.own();
+        own.check_unused()?;
+        own.threads = threads.clamp(1, MOST_THREADS);
+        Ok(())
     }
 
     /// How many it may have.
@@ -80,7 +101,8 @@ impl Loops {
     /// The loop for the next thing that needs one; 4317 if there is none and no thread may be started.
     pub fn next(&self) -> Result<Arc<Shared>> {
         let mut own = self.own();
-        if let Some(given) = &own.given {
+        own.is_used = true;
+        if let Some((given, _)) = &own.given {
             return Ok(Arc::clone(given));
         }
         if !self.may_start_threads {
@@ -105,7 +127,7 @@ impl Loops {
     /// A loop that is there already.
     pub fn existing(&self) -> Option<Arc<Shared>> {
         let own = self.own();
-        own.given.clone().or_else(|| own.made.first().map(|made| Arc::clone(made.shared())))
+        own.given.as_ref().map(|(given, _)| Arc::clone(given)).or_else(|| own.made.first().map(|made| Arc::clone(made.shared())))
     }
 
     fn start(&self) -> Result<Member> {
@@ -152,13 +174,13 @@ pub fn end_threads(timeout: Duration) -> bool {
 /// Looks a name up for a task, on a thread of its own where that is allowed: the system's resolver cannot be stopped.
 pub(super) fn look_up(of: &Arc<Shared>, sign: Arc<TaskSign>, host: String, port: u16) {
     if !of.may_start_threads {
-        let found = resolve(&host, port);
+        let found = dial::resolve(&host, port);
         return of.wish(Wish::Found(sign, found));
     }
     let (theirs, for_failure) = (Arc::clone(of), Arc::clone(&sign));
     running().look_ups += 1;
     let body = move || {
-        let found = resolve(&host, port);
+        let found = dial::resolve(&host, port);
         theirs.wish(Wish::Found(sign, found));
         drop(theirs);
         running().look_ups -= 1;
@@ -167,14 +189,6 @@ pub(super) fn look_up(of: &Arc<Shared>, sign: Arc<TaskSign>, host: String, port:
     let started = process::without_signals(|| thread::Builder::new().name("ws101-resolve".to_owned()).spawn(body));
     if let Err(error) = started {
         running().look_ups -= 1;
-        let error = Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error);
         of.wish(Wish::Found(for_failure, Err(error)));
     }
-}
-
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    let failed = |error: std::io::Error| {
-        Error::new(Status::NameNotResolved, format!("the name {host} could not be resolved: {error}")).in_phase(Phase::Resolve)
-    };
-    dial::resolve(host, port).map_err(failed)
 }

@@ -5,12 +5,14 @@
 
 use std::ffi::c_void;
 use std::str;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::pointer::{self, OutBytes};
 use super::types::{ws_handle, ws_option, ws_statistics, ws_status};
 use super::{boundary, not_built};
 use crate::connection::{Connection, Statistics};
+use crate::driver::event_loop::{self, Loops};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Object, Ticket};
 use crate::options::{Options, SharedOptions};
@@ -114,6 +116,22 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             let is_on = u32_within(row, value, 0, 1)? == 1;
             change(object, |options| *field(options) = is_on)
         }
+        Value::EventSwitch(field, tell) => {
+            let is_on = u32_within(row, value, 0, 1)? == 1;
+            if is_on && !object.is_async() {
+                return Err(Error::new(Status::NotSupported, format!("{:?} is for asynchronous sessions", row.number)));
+            }
+            change(object, |options| *field(options) = is_on)?;
+            if let Object::LoopSocket(socket) = object { tell(socket, is_on) } else { Ok(()) }
+        }
+        Value::Loop => {
+            let given = handle::find_kind(Ticket::from_number(u64::from_ne_bytes(exact(row, value)?)), handle::Kind::Loop)?;
+            loops(entry)?.give(Arc::clone(given.event_loop()?), given.ticket())
+        }
+        Value::Threads => {
+            let threads = u32_within(row, value, 1, event_loop::MOST_THREADS)?;
+            loops(entry)?.set_threads(threads)
+        }
         Value::Wide(field) => {
             let number = u64_above_0(row, value)?;
             change(object, |options| *field(options) = number)
@@ -150,6 +168,8 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
             return unsafe { value.write_struct(statistics, SMALLEST_STATISTICS, "value") };
         }
         Value::Features => return value.write_bytes(&table::FEATURES.to_ne_bytes()),
+        Value::Loop => return value.write_bytes(&loops(entry)?.given().to_ne_bytes()),
+        Value::Threads => return value.write_bytes(&loops(entry)?.threads().to_ne_bytes()),
         Value::NotBuilt => return Err(not_built(&format!("{:?}", row.number))),
         _ => {}
     }
@@ -161,7 +181,7 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
             value.write_bytes(&ms.to_ne_bytes())
         }
         Value::Number(field, ..) => value.write_bytes(&field(&mut options).to_ne_bytes()),
-        Value::Switch(field) => value.write_bytes(&u32::from(*field(&mut options)).to_ne_bytes()),
+        Value::Switch(field) | Value::EventSwitch(field, _) => value.write_bytes(&u32::from(*field(&mut options)).to_ne_bytes()),
         Value::Wide(field) => value.write_bytes(&field(&mut options).to_ne_bytes()),
         Value::OptionalWide(field, default) => value.write_bytes(&field(&mut options).unwrap_or(default).to_ne_bytes()),
         Value::List(field, _) => value.write_text(field(&mut options).join(", ").as_bytes()),
@@ -193,13 +213,20 @@ fn statistics(connection: &Connection) -> ws_statistics {
     }
 }
 
+/// What drives an asynchronous session; 50 for a blocking one.
+fn loops(entry: &Entry) -> Result<Arc<Loops>> {
+    entry.session()?.loops().ok_or_else(|| Error::new(Status::NotSupported, "the session is not asynchronous"))
+}
+
 fn options(object: &Object) -> SharedOptions {
     match object {
         Object::Session(session) => session.options(),
         Object::ClientRequest(request) => request.options(),
         Object::ServerRequest(request) => request.options(),
         Object::WebSocket(connection) => connection.options(),
+        Object::LoopSocket(socket) => socket.options(),
         Object::Listener(listener) => listener.options(),
+        Object::Loop(_) | Object::PreparedMessage(_) => SharedOptions::default(),
     }
 }
 
@@ -213,7 +240,9 @@ fn change(object: &Object, change: impl FnOnce(&mut Options)) -> Result<()> {
         Object::ClientRequest(request) => request.change_options(change),
         Object::ServerRequest(request) => request.change_options(change),
         Object::WebSocket(connection) => connection.change_options(change),
+        Object::LoopSocket(socket) => socket.change_options(change),
         Object::Listener(listener) => listener.change_options(change),
+        Object::Loop(_) | Object::PreparedMessage(_) => Ok(()),
     }
 }
 

@@ -82,13 +82,13 @@ pub enum ws_option_numbers {
     WS_OPTION_REQUEST_HEAD = 13043,
     /// Text, query. What the server wrote behind the status, for people: "Switching Protocols". Client's request after its handshake.
     WS_OPTION_REASON_PHRASE = 13044,
-    /// ws_handle. Not built yet. The loop that drives it. Session.
+    /// ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session.
     WS_OPTION_LOOP = 13050,
-    /// u32. Not built yet. The library's own threads for it. Session.
+    /// u32, 1-256. The library's own threads for an asynchronous session without a loop. Default 1. Session.
     WS_OPTION_IO_THREADS = 13051,
-    /// u32, 0 or 1. Not built yet. WS_EVENT_PING and WS_EVENT_PONG are wanted. All.
+    /// u32, 0 or 1. WS_EVENT_PING and WS_EVENT_PONG are wanted; asynchronous sessions only. Default 0. All.
     WS_OPTION_PING_EVENTS = 13052,
-    /// u32, 0 or 1. Not built yet. Events carry whole messages. All.
+    /// u32, 0 or 1. Events carry whole messages, and no receive is posted; asynchronous sessions only. Default 0. All.
     WS_OPTION_WHOLE_MESSAGES = 13053,
     /// ws_compression. Not built yet. Session, request, listener; query: websocket.
     WS_OPTION_COMPRESSION = 13060,

@@ -3,10 +3,12 @@
 //! One row an option; `ws_set_option` and `ws_query_option` are driven by it. What is kept in [`Options`] is named by a function
 //! that finds the field; what only a living object knows is named by a function that asks it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::numbers::ws_option_numbers as number;
 use super::numbers::ws_option_numbers::*;
+use crate::driver::event_loop::Socket;
 use crate::error::Result;
 use crate::handle::Object;
 use crate::options::Options;
@@ -19,6 +21,8 @@ pub(super) const CLIENT_REQUEST: Owners = 2;
 pub(super) const SERVER_REQUEST: Owners = 4;
 pub(super) const WEBSOCKET: Owners = 8;
 pub(super) const LISTENER: Owners = 16;
+/// What has a kind and a context, and nothing else.
+pub(super) const OTHER: Owners = 32;
 pub(super) const REQUEST: Owners = CLIENT_REQUEST | SERVER_REQUEST;
 pub(super) const ALL: Owners = SESSION | REQUEST | WEBSOCKET | LISTENER;
 /// What matters until a connection is open.
@@ -39,6 +43,12 @@ pub(super) enum Value {
     OptionalWide(fn(&mut Options) -> &mut Option<u64>, u64),
     /// u32, 0 or 1.
     Switch(fn(&mut Options) -> &mut bool),
+    /// u32, 0 or 1; only where there are events, and a websocket is told of it.
+    EventSwitch(fn(&mut Options) -> &mut bool, fn(&Arc<Socket>, bool) -> Result<()>),
+    /// The loop of an asynchronous session.
+    Loop,
+    /// How many threads it may have.
+    Threads,
     /// A list as a text, and what each element must be.
     List(fn(&mut Options) -> &mut Vec<String>, fn(&str) -> bool),
     /// The program's own pointer.
@@ -81,7 +91,7 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_CONNECT_TIMEOUT, CLIENT, Value::Timeout(|options| &mut options.connect_timeout, 1)),
     kept(WS_OPTION_RECEIVE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.receive_timeout, 1)),
     known(WS_OPTION_URL, REQUEST | WEBSOCKET | LISTENER, Value::Text(known::url)),
-    kept(WS_OPTION_CONTEXT, ALL, Value::Context),
+    kept(WS_OPTION_CONTEXT, ALL | OTHER, Value::Context),
     kept(WS_OPTION_MAX_HEAD_SIZE, OPENING, Value::Number(|options| &mut options.max_head_size, 256, 16 << 20)),
     kept(WS_OPTION_CLOSE_TIMEOUT, ALL, Value::Timeout(|options| &mut options.close_timeout, 1)),
     kept(WS_OPTION_KEEPALIVE_INTERVAL, ALL, Value::Timeout(|options| &mut options.keepalive_interval, SHORTEST_KEEPALIVE_MS)),
@@ -112,15 +122,15 @@ pub(super) static TABLE: &[Row] = &[
     known(WS_OPTION_LOCAL_ADDRESS, REQUEST | WEBSOCKET | LISTENER, Value::Text(known::local_address)),
     known(WS_OPTION_REMOTE_ADDRESS, REQUEST | WEBSOCKET, Value::Text(known::remote_address)),
     known(WS_OPTION_CLOSE_STATE, WEBSOCKET, Value::Known(known::close_state)),
-    known(WS_OPTION_HANDLE_KIND, ALL, Value::Known(known::handle_kind)),
-    known(WS_OPTION_FEATURES, ALL, Value::Features),
+    known(WS_OPTION_HANDLE_KIND, ALL | OTHER, Value::Known(known::handle_kind)),
+    known(WS_OPTION_FEATURES, ALL | OTHER, Value::Features),
     known(WS_OPTION_STATISTICS, WEBSOCKET, Value::Statistics),
     known(WS_OPTION_REQUEST_HEAD, CLIENT_REQUEST, Value::Text(known::request_head)),
     known(WS_OPTION_REASON_PHRASE, CLIENT_REQUEST, Value::Text(known::reason_phrase)),
-    kept(WS_OPTION_LOOP, SESSION, Value::NotBuilt),
-    kept(WS_OPTION_IO_THREADS, SESSION, Value::NotBuilt),
-    kept(WS_OPTION_PING_EVENTS, ALL, Value::NotBuilt),
-    kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::NotBuilt),
+    kept(WS_OPTION_LOOP, SESSION, Value::Loop),
+    kept(WS_OPTION_IO_THREADS, SESSION, Value::Threads),
+    kept(WS_OPTION_PING_EVENTS, ALL, Value::EventSwitch(|options| &mut options.ping_events, |_, _| Ok(()))),
+    kept(WS_OPTION_WHOLE_MESSAGES, ALL, Value::EventSwitch(|options| &mut options.whole_messages, Socket::set_whole)),
     Row { number: WS_OPTION_COMPRESSION, value: Value::NotBuilt, set: OPENING, query: ALL },
     kept(WS_OPTION_PROXY, CLIENT, Value::NotBuilt),
     kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::NotBuilt),
@@ -165,8 +175,9 @@ pub(super) fn owner(object: &Object) -> Owners {
         Object::Session(_) => SESSION,
         Object::ClientRequest(_) => CLIENT_REQUEST,
         Object::ServerRequest(_) => SERVER_REQUEST,
-        Object::WebSocket(_) => WEBSOCKET,
+        Object::WebSocket(_) | Object::LoopSocket(_) => WEBSOCKET,
         Object::Listener(_) => LISTENER,
+        Object::Loop(_) | Object::PreparedMessage(_) => OTHER,
     }
 }
 
@@ -183,9 +194,8 @@ mod known {
         match object {
             Object::ClientRequest(request) => Ok(request.url()),
             Object::ServerRequest(request) => request.url(),
-            Object::WebSocket(connection) => Ok(connection.agreed().url.clone()),
             Object::Listener(listener) => Ok(listener.url()),
-            Object::Session(_) => nobody(),
+            other => other.connection().map_or_else(nobody, |connection| Ok(connection.agreed().url.clone())),
         }
     }
 
@@ -193,13 +203,12 @@ mod known {
         match object {
             Object::ClientRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
             Object::ServerRequest(request) => Ok(request.subprotocol()?.unwrap_or_default()),
-            Object::WebSocket(connection) => Ok(connection.agreed().subprotocol.clone().unwrap_or_default()),
-            Object::Session(_) | Object::Listener(_) => nobody(),
+            other => other.connection().map_or_else(nobody, |connection| Ok(connection.agreed().subprotocol.clone().unwrap_or_default())),
         }
     }
 
     pub fn extensions(object: &Object) -> Result<String> {
-        if let Object::WebSocket(connection) = object { Ok(connection.agreed().extensions.clone()) } else { nobody() }
+        object.connection().map_or_else(nobody, |connection| Ok(connection.agreed().extensions.clone()))
     }
 
     pub fn is_websocket(object: &Object) -> Result<u32> {
@@ -218,9 +227,8 @@ mod known {
         match object {
             Object::ClientRequest(request) => request.local_address(),
             Object::ServerRequest(request) => request.local_address(),
-            Object::WebSocket(connection) => connection.local_address(),
             Object::Listener(listener) => listener.local_address(),
-            Object::Session(_) => nobody(),
+            other => other.connection().map_or_else(nobody, |connection| connection.local_address()),
         }
     }
 
@@ -228,8 +236,7 @@ mod known {
         match object {
             Object::ClientRequest(request) => request.remote_address(),
             Object::ServerRequest(request) => request.remote_address(),
-            Object::WebSocket(connection) => connection.remote_address(),
-            Object::Session(_) | Object::Listener(_) => nobody(),
+            other => other.connection().map_or_else(nobody, |connection| connection.remote_address()),
         }
     }
 
@@ -242,11 +249,11 @@ mod known {
     }
 
     pub fn close_state(object: &Object) -> Result<u32> {
-        if let Object::WebSocket(connection) = object { Ok(connection.close_state()) } else { nobody() }
+        object.connection().map_or_else(nobody, |connection| Ok(connection.close_state()))
     }
 
     pub fn buffered_amount(object: &Object) -> Result<u64> {
-        if let Object::WebSocket(connection) = object { Ok(connection.statistics().queued) } else { nobody() }
+        object.connection().map_or_else(nobody, |connection| Ok(connection.queued()))
     }
 
     pub fn handle_kind(object: &Object) -> Result<u32> {
