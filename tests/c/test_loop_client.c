@@ -102,10 +102,12 @@ static void a_refusal_can_be_read(size_t row) {
   CHECK_TEXT("Tuesday", text);
   CHECK_STATUS(WS_OK, ws_read_body(request, text, sizeof text, &length));
   CHECK_BYTES("not now", 7, text, length);
-  REQUIRE_STATUS(WS_PENDING, ws_complete_upgrade(request, &websocket));
+  CHECK_STATUS(WS_ERROR_UPGRADE_REFUSED, loop_end(&loop, ws_complete_upgrade(request, &websocket), request, WS_EVENT_UPGRADED, NULL));
+  REQUIRE_STATUS(WS_PENDING, ws_handshake(request));
   REQUIRE(peer_serves(&loop, listener, NULL, &second));
-  REQUIRE((heard = HEARS(&loop, request, WS_EVENT_UPGRADED, WS_OK)) != NULL);
-  CHECK(CLOSE_HANDLE(&loop, heard->event.child));
+  REQUIRE(HEARS(&loop, request, WS_EVENT_HANDSHAKEN, WS_OK) != NULL);
+  REQUIRE(loop_complete(&loop, request, &websocket));
+  CHECK(CLOSE_HANDLE(&loop, websocket));
   CHECK(CLOSE_HANDLE(&loop, request));
   (void)close(peer), (void)close(second), (void)close(listener);
   loop_close(&loop);

@@ -16,6 +16,7 @@ static void a_silent_peer_is_asked_without_a_reader(size_t row) {
   REQUIRE(loop_upgrade(&loop, &pair, way->role));
   for (int i = 0; i < 6; i++) {
     static peer_frame frame;
+    check_label("%s, %s, ping %d", delivery_name(way->delivery), pair_role_name(way->role), i);
     REQUIRE(loop_until_readable(&loop, pair.peer) && peer_read_frame(pair.peer, &frame));
     CHECK_NUMBER(PEER_FIN | PEER_PING, frame.first);
     REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_PONG, frame.payload, frame.length));

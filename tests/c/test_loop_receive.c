@@ -26,7 +26,7 @@ static void a_receive_is_told_once(size_t row) {
     REQUIRE((heard = HEARS(&loop, pair.websocket, WS_EVENT_RECEIVED, WS_OK)) != NULL);
     CHECK(heard->event.context == context && heard->event.operation_context == NULL && heard->event.child == WS_NO_HANDLE);
     CHECK_NUMBER(WS_UTF8_MESSAGE, heard->event.buffer_type);
-    CHECK_BYTES("hello", 5, heard->event.data, heard->event.length);
+    CHECK_NUMBER(5, (int64_t)heard->event.length);
     CHECK_BYTES("hello", 5, mine, 5);
   }
   CHECK_NUMBER(20, loop_count(pair.websocket, WS_EVENT_RECEIVED));
@@ -375,7 +375,7 @@ static void pieces_and_messages_are_not_mixed(void) {
   REQUIRE(loop_pair(&loop, &pair, BY_BATCH, LIBRARY_IS_SERVER));
   REQUIRE(pair_peer_sends(&pair, PEER_TEXT, "half", 4));
   CHECK(LOOP_RECEIVES(&loop, pair.websocket, 9, WS_UTF8_FRAGMENT, "half", 4));
-  CHECK_STATUS(WS_ERROR_INVALID_OPERATION, ws_receive_message(pair.websocket, &data, &length, &type));
+  CHECK_STATUS(WS_ERROR_INVALID_OPERATION, loop_end(&loop, ws_receive_message(pair.websocket, &data, &length, &type), pair.websocket, WS_EVENT_RECEIVED, NULL));
   REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_CONTINUATION, " more", 5));
   CHECK(LOOP_RECEIVES(&loop, pair.websocket, 9, WS_UTF8_MESSAGE, " more", 5));
   REQUIRE(pair_peer_sends(&pair, PEER_TEXT, "not ", 4));
@@ -383,7 +383,7 @@ static void pieces_and_messages_are_not_mixed(void) {
   CHECK(HEARS_NOTHING(&loop, pair.websocket, 0, 20));
   CHECK_STATUS(WS_OK, ws_cancel(pair.websocket, WS_OPERATION_RECEIVE));
   CHECK(HEARS(&loop, pair.websocket, WS_EVENT_RECEIVED, WS_ERROR_CANCELLED) != NULL);
-  CHECK(RECEIVE_FAILS(pair.websocket, WS_ERROR_INVALID_OPERATION));
+  CHECK_STATUS(WS_ERROR_INVALID_OPERATION, loop_end(&loop, receive(pair.websocket, 9, &length, &type), pair.websocket, WS_EVENT_RECEIVED, NULL));
   REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_CONTINUATION, "lost", 4));
   CHECK(receives_message(&loop, pair.websocket, WS_UTF8_MESSAGE, "not lost", 8));
   loop_pair_close(&loop, &pair);

@@ -161,7 +161,7 @@ static void plain_http_is_left_to_the_program(size_t row) {
     got += (size_t)count;
   }
   CHECK_STATUS(WS_OK, loop_end(&server.loop, status, request, WS_EVENT_RESPONDED, NULL));
-  CHECK(peer_is_at_end(peer));
+  CHECK(loop_until_readable(&server.loop, peer) && peer_is_at_end(peer));
   CHECK_STATUS(WS_ERROR_INCORRECT_HANDLE_STATE, ws_respond(request, 200, NULL, NULL, 0));
   CHECK(CLOSE_HANDLE(&server.loop, request));
   (void)close(peer);
