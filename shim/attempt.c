@@ -126,22 +126,76 @@ DWORD request_prepare(request *request, char *url)
     free(request->url);
     request->url = url;
     ws_status status = ws_connect(session->inner, url, &request->inner);
+    if (status == WS_OK && request->object.is_async) event_follow(&request->object, request->inner);
     return error_from_status(status == WS_OK ? set_everything(request) : status);
 }
 
 /* ---- trying ---------------------------------------------------------------------------------------------------------------------------------- */
 
-void request_attempt(request *request)
+/* The handshake has ended like this. A good answer becomes a connection now, because a wrong 101 is an error of ReceiveResponse. */
+static void conclude(request *request, ws_status status, ws_phase phase, int32_t os_error)
 {
     uint16_t answer = 0;
-    request->outcome = ws_handshake(request->inner);
-    if (request->outcome == WS_OK) request->outcome = ws_query_response(request->inner, &answer);
-    /* Now, because a wrong 101 is an error of ReceiveResponse. */
-    if (request->outcome == WS_OK && answer == HTTP_STATUS_SWITCH_PROTOCOLS)
+    request->outcome = status;
+    request->phase = phase;
+    request->os_error = os_error;
+    if (status == WS_OK) request->outcome = ws_query_response(request->inner, &answer);
+    if (request->outcome == WS_OK && answer == HTTP_STATUS_SWITCH_PROTOCOLS) {
         request->outcome = ws_complete_upgrade(request->inner, &request->websocket);
-    request->phase = WS_PHASE_NONE;
-    request->os_error = 0;
-    if (request->outcome != WS_OK) request->phase = error_phase(&request->os_error);
+        if (request->outcome == WS_OK && request->object.is_async) event_ignore(request->websocket); /* until it has an object */
+    }
+    if (status == WS_OK && request->outcome != WS_OK) request->phase = error_phase(&request->os_error);
+}
+
+void request_attempt(request *request)
+{
+    int32_t os_error = 0;
+    ws_status status = ws_handshake(request->inner);
+    ws_phase phase = status == WS_OK ? WS_PHASE_NONE : error_phase(&os_error);
+    conclude(request, status, phase, os_error);
+}
+
+/* Tells who has begun the attempt that it is over. */
+static void arrive(request *request)
+{
+    object_lock(&request->object);
+    bool is_sending = request->state == REQUEST_SENDING;
+    object_unlock(&request->object);
+    if (is_sending) request_arrived(request);
+    else response_arrived(request);
+}
+
+void request_attempt_async(void *argument)
+{
+    request *request = argument;
+    int32_t os_error = 0;
+    request_tell_resolving(request);
+    ws_status status = ws_handshake(request->inner);
+    if (status != WS_PENDING) { /* else an event tells, perhaps already */
+        ws_phase phase = status == WS_OK ? WS_PHASE_NONE : error_phase(&os_error);
+        conclude(request, status, phase, os_error);
+        arrive(request);
+    }
+    object_release(&request->object);
+}
+
+static void arrive_on_worker(void *argument)
+{
+    request *request = argument;
+    conclude(request, request->outcome, request->phase, request->os_error);
+    arrive(request);
+    object_release(&request->object);
+}
+
+void request_happened(object *object, const ws_event *event)
+{
+    request *request = (struct request *)object;
+    if (event->type != WS_EVENT_HANDSHAKEN || event->handle != request->inner) return;
+    request->outcome = event->status;
+    request->phase = event->error != NULL ? event->error->phase : WS_PHASE_NONE;
+    request->os_error = event->error != NULL ? event->error->os_error : 0;
+    object_keep(object);
+    if (!worker_run(arrive_on_worker, request)) arrive_on_worker(request);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------------------------------------------------------ */

@@ -83,18 +83,49 @@ static void drain(void)
     }
 }
 
-static bool enqueue(object *object, DWORD status, const void *information, DWORD length)
+/* NULL = no memory. */
+static completion *make(object *object, DWORD status, const void *information, DWORD length)
 {
     completion *new = calloc(1, sizeof *new);
-    if (new == NULL) return false; /* then it nests: better deep than lost */
+    if (new == NULL) return NULL;
     new->object = object;
     new->status = status;
     new->length = length;
     if (length != 0) memcpy(&new->information, information, length);
+    return new;
+}
+
+static bool enqueue(object *object, DWORD status, const void *information, DWORD length)
+{
+    completion *new = make(object, status, information, length);
+    if (new == NULL) return false; /* then it nests: better deep than lost */
     if (queue_end == NULL) queue_end = &queue;
     *queue_end = new;
     queue_end = &new->next;
     return true;
+}
+
+static void complete_on_worker(void *argument)
+{
+    completion *completion = argument;
+    nested++; /* what follows from it in its callback nests, as everywhere */
+    call(completion->object, completion->status, completion->length != 0 ? &completion->information : NULL, completion->length);
+    drain();
+    nested--;
+    end(completion->object);
+    object_release(completion->object);
+    free(completion);
+}
+
+void callback_complete_elsewhere(object *object, DWORD status, const void *information, DWORD length)
+{
+    completion *new = object->is_assured ? NULL : make(object, status, information, length);
+    if (new == NULL) {
+        callback_complete(object, status, information, length);
+        return;
+    }
+    begin(object); /* now, so that HANDLE_CLOSING waits for it */
+    if (!worker_run(complete_on_worker, new)) complete_on_worker(new);
 }
 
 void callback_complete(object *object, DWORD status, const void *information, DWORD length)

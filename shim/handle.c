@@ -97,6 +97,7 @@ object *object_new(const object_class *class, size_t size, object *parent)
     object_keep(parent);
     new->parent = parent;
     new->is_async = parent->is_async;
+    new->is_assured = parent->is_assured;
     object_lock(parent);
     new->callback = parent->callback;
     new->mask = parent->mask;

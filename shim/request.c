@@ -36,7 +36,7 @@ static void request_destroy(object *object)
     free(request->verb);
 }
 
-static const object_class request_class = {WINHTTP_HANDLE_TYPE_REQUEST, request_cancel, request_destroy};
+static const object_class request_class = {WINHTTP_HANDLE_TYPE_REQUEST, request_cancel, request_destroy, request_happened};
 
 static bool must_be_escaped(char byte, bool in_query, DWORD flags)
 {
@@ -168,19 +168,19 @@ static DWORD send_and_wait(request *request)
     return error;
 }
 
-static void send_on_worker(void *argument)
+void request_arrived(request *request)
+{
+    DWORD error = request_tell_sent(request);
+    if (!request_claim(request, API_SEND_REQUEST, error == NO_ERROR ? REQUEST_SENT : REQUEST_FRESH)) return;
+    if (error == NO_ERROR) callback_tell(&request->object, WINHTTP_CALLBACK_STATUS_SENDREQUEST_COMPLETE, NULL, 0);
+    else request_fail(request, API_SEND_REQUEST, error);
+}
+
+/* What the program learns from a callback although it is known at once. */
+static void refuse_on_worker(void *argument)
 {
     request *request = argument;
-    DWORD error = ERROR_NOT_ENOUGH_MEMORY;
-    if (has_room_to_send(request)) {
-        request_tell_resolving(request);
-        request_attempt(request);
-        error = request_tell_sent(request);
-    }
-    if (request_claim(request, API_SEND_REQUEST, error == NO_ERROR ? REQUEST_SENT : REQUEST_FRESH)) {
-        if (error == NO_ERROR) callback_tell(&request->object, WINHTTP_CALLBACK_STATUS_SENDREQUEST_COMPLETE, NULL, 0);
-        else request_fail(request, API_SEND_REQUEST, error);
-    }
+    if (request_claim(request, API_SEND_REQUEST, REQUEST_FRESH)) request_fail(request, API_SEND_REQUEST, ERROR_NOT_ENOUGH_MEMORY);
     object_release(&request->object);
 }
 
@@ -233,7 +233,7 @@ BOOL WINAPI WinHttpSendRequest(HINTERNET handle, LPCWSTR lines, DWORD length, LP
     }
     free(headers);
     if (error == NO_ERROR && request->object.is_async)
-        error = request_run(request, send_on_worker, API_SEND_REQUEST) ? NO_ERROR : ERROR_NOT_ENOUGH_MEMORY;
+        error = request_run(request, has_room_to_send(request) ? request_attempt_async : refuse_on_worker, API_SEND_REQUEST) ? NO_ERROR : ERROR_NOT_ENOUGH_MEMORY;
     else if (error == NO_ERROR) error = send_and_wait(request);
     object_release(&request->object);
     return error_answer(error);

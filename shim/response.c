@@ -63,7 +63,7 @@ static DWORD look(request *request, bool *again)
     return redirect(request, url);
 }
 
-/* Goes on from a redirect to its end. */
+/* Goes on from a redirect to its end; synchronous mode. */
 static DWORD follow(request *request)
 {
     DWORD error = NO_ERROR;
@@ -83,11 +83,17 @@ static void finish(request *request, DWORD error)
     else request_fail(request, API_RECEIVE_RESPONSE, error);
 }
 
-static void receive_on_worker(void *argument)
+void response_arrived(request *request)
 {
-    request *request = argument;
-    finish(request, follow(request));
-    object_release(&request->object);
+    bool again = false;
+    DWORD error = request_tell_sent(request);
+    if (error == NO_ERROR) error = look(request, &again);
+    if (error != NO_ERROR || !again) {
+        finish(request, error);
+    } else {
+        object_keep(&request->object);
+        request_attempt_async(request); /* on this thread, which is a worker; it gives the reference back */
+    }
 }
 
 static DWORD receive(request *request)
@@ -102,7 +108,7 @@ static DWORD receive(request *request)
         return error;
     }
     if (error != NO_ERROR || !again) finish(request, error);
-    else if (!request_run(request, receive_on_worker, API_RECEIVE_RESPONSE)) return ERROR_NOT_ENOUGH_MEMORY;
+    else if (!request_run(request, request_attempt_async, API_RECEIVE_RESPONSE)) return ERROR_NOT_ENOUGH_MEMORY;
     return NO_ERROR; /* whatever it was, the callback tells */
 }
 

@@ -56,7 +56,7 @@ static void session_destroy(object *object)
     settings_free(&session->settings);
 }
 
-static const object_class session_class = {WINHTTP_HANDLE_TYPE_SESSION, NULL, session_destroy};
+static const object_class session_class = {WINHTTP_HANDLE_TYPE_SESSION, NULL, session_destroy, NULL};
 
 /* A proxy must be named if one is, and only then; a bypass list is NULL rather than empty. */
 static bool proxy_is_valid(DWORD access, LPCWSTR proxy, LPCWSTR bypass)
@@ -80,7 +80,7 @@ static DWORD session_begin(session *session, LPCWSTR agent, LPCWSTR proxy, LPCWS
     if (error == NO_ERROR) error = copy_wide(proxy, &session->settings.proxy);
     if (error == NO_ERROR) error = copy_wide(bypass, &session->settings.bypass);
     /* The agent goes with each request, because a program may change it. */
-    return error != NO_ERROR ? error : error_from_status(ws_open(NULL, 0, &session->inner));
+    return error != NO_ERROR ? error : error_from_status(ws_open(NULL, session->object.is_async ? WS_FLAG_ASYNC : 0, &session->inner));
 }
 
 HINTERNET WINAPI WinHttpOpen(LPCWSTR agent, DWORD access, LPCWSTR proxy, LPCWSTR bypass, DWORD flags)
@@ -108,7 +108,7 @@ HINTERNET WINAPI WinHttpOpen(LPCWSTR agent, DWORD access, LPCWSTR proxy, LPCWSTR
 
 static void connection_destroy(object *object) { free(((connection *)object)->host); }
 
-static const object_class connection_class = {WINHTTP_HANDLE_TYPE_CONNECT, NULL, connection_destroy};
+static const object_class connection_class = {WINHTTP_HANDLE_TYPE_CONNECT, NULL, connection_destroy, NULL};
 
 /* Whether it can be a name or an address: nothing of it may end the host in a URL. */
 static bool host_is_valid(const char *host) { return host[0] != '\0' && strpbrk(host, "/?#@\\ \t\r\n\"<>") == NULL; }

@@ -1,7 +1,8 @@
 /* What the files of the shim share. Nothing of it is visible to programs.
  *
- * The layers, from the bottom: text and error (no state), handle (who is who), callback (who is told), worker (who waits); on them, one file
- * a noun: session, option, headers, request, response, websocket, websocket_end, url. They know the library through ws101.h alone.
+ * The layers, from the bottom: text and error (no state), handle (who is who), callback (who is told), worker (on which thread), event (what the
+ * library says); on them, one file a noun: session, option, headers, request, attempt, response, query, websocket, websocket_end, url, proxy,
+ * credentials. They know the library through ws101.h alone.
  *
  * Lock order: none is taken while another is held, and none is held over a callback or over a call that may wait. */
 #ifndef WS101_SHIM_SHIM_H
@@ -24,6 +25,7 @@ typedef struct object_class {
     DWORD kind;                      /* WINHTTP_HANDLE_TYPE_… */
     void (*cancel)(object *object);  /* its handle was closed: end what is under way, tell who waits for it */
     void (*destroy)(object *object); /* nobody has it any more: free what it owns, but not itself */
+    void (*happened)(object *object, const ws_event *event); /* asynchronous mode: an event of the library, on its thread */
 } object_class;
 
 /* The beginning of every object. The lock guards what is below it, and the states in the rest of the object. */
@@ -32,6 +34,7 @@ struct object {
     HINTERNET handle;
     object *parent; /* kept alive; NULL = a session */
     bool is_async;
+    bool is_assured; /* its callbacks do not block */
     atomic_uint references;
     pthread_mutex_t lock;
     WINHTTP_STATUS_CALLBACK callback;
@@ -60,10 +63,20 @@ void callback_tell(object *object, DWORD status, const void *information, DWORD 
 /* The same of a completion of a websocket: deep inside other callbacks it waits until the outermost has returned, so that a program that
  * begins the next operation in each does not use up its stack. */
 void callback_complete(object *object, DWORD status, const void *information, DWORD length);
+/* The same from a thread of the library's, which must not wait for what the program does: on another thread, unless the program has said that its
+ * callbacks do not block (WINHTTP_OPTION_ASSURED_NON_BLOCKING_CALLBACKS). */
+void callback_complete_elsewhere(object *object, DWORD status, const void *information, DWORD length);
 /* The handle is closed: HANDLE_CLOSING, now or after the last callback that is under way. */
 void callback_tell_closing(object *object);
 
-/* ---- worker.c: threads for operations that wait ----------------------------------------------------------------------------------------- */
+/* ---- event.c: what the library says -------------------------------------------------------------------------------------------------------- */
+
+/* From now on the object gets the events of a handle of the library's, and lives until the last of them. */
+void event_follow(object *object, ws_handle inner);
+/* Nobody gets them: of a handle that has no object yet. */
+void event_ignore(ws_handle inner);
+
+/* ---- worker.c: threads on which programs are called back --------------------------------------------------------------------------------- */
 
 /* Runs a job on another thread; false = there is none to be had. */
 bool worker_run(void (*job)(void *argument), void *argument);
@@ -183,8 +196,15 @@ typedef struct request {
 
 /* Prepares an attempt at `url`, which it takes over; 0, or why it cannot even begin. The request is locked. */
 DWORD request_prepare(request *request, char *url);
-/* Waits for the outcome of an attempt. */
+/* Waits for the outcome of an attempt; synchronous mode. */
 void request_attempt(request *request);
+/* Begins an attempt; asynchronous mode, on a worker. Its outcome is told to request_arrived or response_arrived, by the request's state. */
+void request_attempt_async(void *argument);
+/* The attempt that SendRequest, or a redirect of ReceiveResponse, has begun is over; asynchronous mode, on a worker. */
+void request_arrived(request *request);
+void response_arrived(request *request);
+/* See object_class. */
+void request_happened(object *object, const ws_event *event);
 /* Calls back how an attempt begins, and how its first half went, up to REQUEST_SENT. The latter returns the error of sending, or 0. */
 void request_tell_resolving(request *request);
 DWORD request_tell_sent(request *request);
@@ -218,6 +238,7 @@ typedef struct websocket {
     bool is_receiving, is_sending, is_shutting_down, is_closing;
     bool has_shut_down; /* the close frame was sent, or is about to be */
     bool is_closed;     /* Close was called */
+    bool is_answering;  /* a Close waits only until its own close frame has left */
     bool peer_closed;   /* a receive has told the program of the peer's close frame */
     bool close_is_done; /* Close has exchanged close frames */
     /* Of the operations under way in asynchronous mode. */
@@ -226,7 +247,9 @@ typedef struct websocket {
     void *target;       /* the program's buffer */
     DWORD send_length;
     WINHTTP_WEB_SOCKET_BUFFER_TYPE send_type;
-    void *send_copy;
+    void *send_copy;    /* of a message for which the library's queue had no room */
+    bool is_waiting_for_room;
+    size_t rooms;       /* how often the library has said that there is room again */
     DWORD goodbye_status, goodbye_length;
     char goodbye[WINHTTP_WEB_SOCKET_MAX_CLOSE_REASON_LENGTH];
 } websocket;
@@ -234,11 +257,13 @@ typedef struct websocket {
 /* The websocket object of an open connection, which it takes over; NULL = no memory. */
 websocket *websocket_new(request *request, ws_handle inner, DWORD_PTR context);
 extern const object_class websocket_class;
-/* Runs a job for the websocket on another thread. If there is none the flag of its operation is cleared. */
-bool websocket_run(websocket *websocket, void (*job)(void *argument), bool *flag);
 /* REQUEST_ERROR of an operation. */
 void websocket_fail(websocket *websocket, WINHTTP_WEB_SOCKET_OPERATION operation, DWORD error);
-/* The handle was closed: see object_class. */
+void websocket_fail_elsewhere(websocket *websocket, WINHTTP_WEB_SOCKET_OPERATION operation, DWORD error);
+/* See object_class. */
 void websocket_cancel(object *object);
+/* Events that end a Shutdown or a Close. */
+void websocket_shutdown_ended(websocket *websocket, ws_status status);
+void websocket_close_ended(websocket *websocket, ws_status status);
 
 #endif

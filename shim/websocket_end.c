@@ -27,14 +27,6 @@ static ws_status say_goodbye(websocket *websocket)
     return ws_shutdown(websocket->inner, (uint16_t)websocket->goodbye_status, websocket->goodbye, websocket->goodbye_length);
 }
 
-/* Whether a close frame would have to wait behind something that the peer does not take. */
-static bool is_clogged(websocket *websocket)
-{
-    uint64_t amount = 0;
-    size_t length = sizeof amount;
-    return ws_query_option(websocket->inner, WS_OPTION_BUFFERED_AMOUNT, &amount, &length) == WS_OK && amount > 0;
-}
-
 /* Clears a flag; false = a CloseHandle has completed the operation already. */
 static bool take_flag(websocket *websocket, bool *flag)
 {
@@ -62,18 +54,14 @@ static DWORD shutdown_begin(websocket *websocket, USHORT status, const void *rea
     return error;
 }
 
-static void shutdown_end(websocket *websocket, ws_status status)
+void websocket_shutdown_ended(websocket *websocket, ws_status status)
 {
-    if (!take_flag(websocket, &websocket->is_shutting_down)) return;
-    if (status == WS_OK) callback_complete(&websocket->object, WINHTTP_CALLBACK_STATUS_SHUTDOWN_COMPLETE, NULL, 0);
-    else websocket_fail(websocket, WINHTTP_WEB_SOCKET_SHUTDOWN_OPERATION, error_from_status(status));
-}
-
-static void shutdown_on_worker(void *argument)
-{
-    websocket *websocket = argument;
-    shutdown_end(websocket, say_goodbye(websocket));
-    object_release(&websocket->object);
+    if (take_flag(websocket, &websocket->is_answering)) { /* it was all that a Close had to do */
+        websocket_close_ended(websocket, status);
+    } else if (take_flag(websocket, &websocket->is_shutting_down)) {
+        if (status == WS_OK) callback_complete_elsewhere(&websocket->object, WINHTTP_CALLBACK_STATUS_SHUTDOWN_COMPLETE, NULL, 0);
+        else websocket_fail_elsewhere(websocket, WINHTTP_WEB_SOCKET_SHUTDOWN_OPERATION, error_from_status(status));
+    }
 }
 
 DWORD WINAPI WinHttpWebSocketShutdown(HINTERNET handle, USHORT status, PVOID reason, DWORD length)
@@ -83,13 +71,12 @@ DWORD WINAPI WinHttpWebSocketShutdown(HINTERNET handle, USHORT status, PVOID rea
     DWORD error = object_find(handle, WINHTTP_HANDLE_TYPE_WEBSOCKET, &websocket);
     if (error != NO_ERROR) return error;
     error = shutdown_begin(websocket, status, reason, length);
-    if (error == NO_ERROR && !websocket->object.is_async) {
-        error = error_from_status(say_goodbye(websocket));
-        (void)take_flag(websocket, &websocket->is_shutting_down);
-    } else if (error == NO_ERROR && is_clogged(websocket)) {
-        if (!websocket_run(websocket, shutdown_on_worker, &websocket->is_shutting_down)) error = ERROR_NOT_ENOUGH_MEMORY;
-    } else if (error == NO_ERROR) {
-        shutdown_end(websocket, say_goodbye(websocket));
+    if (error == NO_ERROR) {
+        ws_status said = say_goodbye(websocket);
+        bool is_ours = said != WS_PENDING && take_flag(websocket, &websocket->is_shutting_down);
+        error = is_ours ? error_from_status(said) : NO_ERROR; /* else the program is told later, or was by a CloseHandle */
+        if (is_ours && error == NO_ERROR && websocket->object.is_async)
+            callback_complete(&websocket->object, WINHTTP_CALLBACK_STATUS_SHUTDOWN_COMPLETE, NULL, 0);
     }
     object_release(&websocket->object);
     return error;
@@ -117,10 +104,14 @@ static DWORD close_begin(websocket *websocket, USHORT status, const void *reason
     return error;
 }
 
-/* Exchanges close frames: waits for the peer's unless it has come. */
+/* Exchanges close frames; WS_PENDING = the peer's is to come. */
 static ws_status close_now(websocket *websocket)
 {
-    if (websocket->peer_closed && websocket->object.is_async) return websocket->has_shut_down ? WS_OK : say_goodbye(websocket);
+    object_lock(&websocket->object);
+    bool is_answer = websocket->peer_closed && websocket->object.is_async; /* then there is nothing to wait for */
+    websocket->is_answering = is_answer && !websocket->has_shut_down;
+    object_unlock(&websocket->object);
+    if (is_answer) return websocket->has_shut_down ? WS_OK : say_goodbye(websocket);
     return ws_close(websocket->inner, (uint16_t)websocket->goodbye_status, websocket->goodbye, websocket->goodbye_length);
 }
 
@@ -129,34 +120,17 @@ static bool close_end(websocket *websocket, ws_status status)
 {
     object_lock(&websocket->object);
     bool is_ours = websocket->is_closing;
-    websocket->is_closing = false;
+    websocket->is_closing = websocket->is_answering = false;
     if (status == WS_OK) websocket->close_is_done = true;
     object_unlock(&websocket->object);
     return is_ours;
 }
 
-static void close_and_tell(websocket *websocket)
+void websocket_close_ended(websocket *websocket, ws_status status)
 {
-    ws_status status = close_now(websocket);
     if (!close_end(websocket, status)) return;
-    if (status == WS_OK) callback_complete(&websocket->object, WINHTTP_CALLBACK_STATUS_CLOSE_COMPLETE, NULL, 0);
-    else websocket_fail(websocket, WINHTTP_WEB_SOCKET_CLOSE_OPERATION, error_from_status(status));
-}
-
-static void close_on_worker(void *argument)
-{
-    websocket *websocket = argument;
-    close_and_tell(websocket);
-    object_release(&websocket->object);
-}
-
-static DWORD close_async(websocket *websocket, bool cancelled)
-{
-    /* First this, so that what follows is seen to follow. */
-    if (cancelled) websocket_fail(websocket, WINHTTP_WEB_SOCKET_RECEIVE_OPERATION, ERROR_WINHTTP_OPERATION_CANCELLED);
-    if (websocket->peer_closed && !is_clogged(websocket)) close_and_tell(websocket);
-    else if (!websocket_run(websocket, close_on_worker, &websocket->is_closing)) return ERROR_NOT_ENOUGH_MEMORY;
-    return NO_ERROR;
+    if (status == WS_OK) callback_complete_elsewhere(&websocket->object, WINHTTP_CALLBACK_STATUS_CLOSE_COMPLETE, NULL, 0);
+    else websocket_fail_elsewhere(websocket, WINHTTP_WEB_SOCKET_CLOSE_OPERATION, error_from_status(status));
 }
 
 DWORD WINAPI WinHttpWebSocketClose(HINTERNET handle, USHORT status, PVOID reason, DWORD length)
@@ -167,12 +141,14 @@ DWORD WINAPI WinHttpWebSocketClose(HINTERNET handle, USHORT status, PVOID reason
     DWORD error = object_find(handle, WINHTTP_HANDLE_TYPE_WEBSOCKET, &websocket);
     if (error != NO_ERROR) return error;
     error = close_begin(websocket, status, reason, length, &cancelled);
-    if (error == NO_ERROR && websocket->object.is_async) {
-        error = close_async(websocket, cancelled);
-    } else if (error == NO_ERROR) {
+    if (error == NO_ERROR) {
+        /* First this, so that what follows is seen to follow. */
+        if (cancelled) websocket_fail(websocket, WINHTTP_WEB_SOCKET_RECEIVE_OPERATION, ERROR_WINHTTP_OPERATION_CANCELLED);
         ws_status done = close_now(websocket);
-        (void)close_end(websocket, done);
-        error = error_from_status(done);
+        bool is_ours = done != WS_PENDING && close_end(websocket, done);
+        error = is_ours ? error_from_status(done) : NO_ERROR; /* else the program is told later, or was by a CloseHandle */
+        if (is_ours && error == NO_ERROR && websocket->object.is_async)
+            callback_complete(&websocket->object, WINHTTP_CALLBACK_STATUS_CLOSE_COMPLETE, NULL, 0);
     }
     object_release(&websocket->object);
     return error;

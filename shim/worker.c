@@ -1,6 +1,7 @@
-/* Threads for operations that wait: each job has one to itself, and threads that have nothing to do end soon.
+/* Threads on which programs are called back: each job has one to itself, and threads that have nothing to do end soon.
  *
- * A job may call the program back, so it may take any time and may start other jobs: none ever waits for a thread. */
+ * WinHTTP's programs may wait in their callbacks, even for other callbacks. So a job may take any time, may start other jobs, and never waits for a
+ * thread; and the library's own threads, which serve all connections, run none. */
 #include "shim.h"
 
 #include <stdlib.h>

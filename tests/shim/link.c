@@ -298,6 +298,19 @@ size_t record_count(DWORD status) {
   return count;
 }
 
+size_t record_closings(HINTERNET handle, size_t *after) {
+  size_t count = 0;
+  *after = 0;
+  (void)pthread_mutex_lock(&recorder.lock);
+  for (size_t i = 0; i < recorder.count; i++) {
+    if (recorder.events[i].handle != handle) continue;
+    *after += count > 0;
+    count += recorder.events[i].status == WINHTTP_CALLBACK_STATUS_HANDLE_CLOSING;
+  }
+  (void)pthread_mutex_unlock(&recorder.lock);
+  return count;
+}
+
 bool record_has(DWORD status) { return record_count(status) > 0; }
 
 const char *record_text(void) {

@@ -99,6 +99,8 @@ bool record_wait(DWORD status, recorded *event);
 /* Whether one has come, without waiting. */
 bool record_has(DWORD status);
 size_t record_count(DWORD status);
+/* How many HANDLE_CLOSING a handle got, and how many callbacks after the first of them. */
+size_t record_closings(HINTERNET handle, size_t *after);
 /* The names of all, in order, with * behind those on the test's own thread. */
 const char *record_text(void);
 void link_sleep(unsigned milliseconds);

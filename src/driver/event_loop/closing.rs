@@ -41,6 +41,13 @@ pub(super) enum Stage {
     Linger,
 }
 
+impl Closing {
+    /// Whether what still comes is of no use. A shutdown leaves the receiving side open, also while its frame has not left.
+    pub fn discards(&self) -> bool {
+        self.stage != Stage::Shutdown
+    }
+}
+
 impl Socket {
     /// Sends the close frame and leaves the receiving side open. WinHttpWebSocketShutdown.
     pub fn shutdown(self: &Arc<Self>, frame: CloseFrame) -> Result<Answer<()>> {
@@ -83,8 +90,12 @@ impl Socket {
     fn begin(self: &Arc<Self>, stage: Stage, timeout: Option<Duration>, waits: EventKind) {
         let end = timeout.map(|timeout| clock::now() + timeout);
         let mut state = self.state();
-        state.closing = Some(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
+        let before = state.closing.replace(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
         drop(state);
+        // A close takes over from a shutdown that waits: the frame that it has queued leaves before anything of the close.
+        if let Some(waits) = before.and_then(|closing| closing.waits) {
+            self.tell(OwnedEvent::ended(waits, Ok(())));
+        }
         self.shared().wish(Wish::Look(Arc::clone(self)));
     }
 

@@ -69,7 +69,7 @@ impl Core {
                 // A call of the program's looks at what is held; when it has posted its receive, it sends the connection here again.
                 return;
             }
-            if state.closing.is_some() {
+            if state.closing.as_ref().is_some_and(|closing| closing.discards()) {
                 drop(state);
                 return self.discard(socket, key);
             }
