@@ -91,7 +91,12 @@ impl Socket {
         let end = timeout.map(|timeout| clock::now() + timeout);
         let mut state = self.state();
         let before = state.closing.replace(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
+        // What was read ahead may hold the peer's close frame already, and then the socket has nothing more to say.
+        let reads = stage == Stage::Exchange && !std::mem::replace(&mut state.is_queued, true);
         drop(state);
+        if reads {
+            self.shared().wish(Wish::Ready(Arc::clone(self)));
+        }
         // A close takes over from a shutdown that waits: the frame that it has queued leaves before anything of the close.
         if let Some(waits) = before.and_then(|closing| closing.waits) {
             self.tell(OwnedEvent::ended(waits, Ok(())));
