@@ -1,6 +1,7 @@
 /* echo_server: sends every message back with its type. With a thread for every connection, or with an event loop for all of them.
  *
- *   echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F] [--deflate] [--max-message BYTES] [--subprotocol P]...
+ *   echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F [--client-ca F]] [--deflate]
+ *               [--max-message BYTES] [--subprotocol P]...
  *
  * A piece goes back as soon as it is there, with the type it came with: fragments stay fragments, and no message is ever held in memory. SIGINT and
  * SIGTERM stop it: everybody is told 1001, and it exits with 0. */
@@ -11,7 +12,7 @@
 #include <string.h>
 
 static struct {
-    const char *host, *certificate, *key;
+    const char *host, *certificate, *key, *client_ca;
     uint64_t port, threads, max_message; /* threads are for the loop: blocking, every connection has its own */
     bool loop, deflate, limited;
     char subprotocols[1024];
@@ -40,6 +41,7 @@ static int configure(ws_handle session)
     if (settings.deflate && !(features & 2)) return fprintf(stderr, "--deflate: not built yet\n"), 2;
     if (settings.certificate != NULL && !set_file(session, WS_OPTION_TLS_CERTIFICATE, settings.certificate)) return 1;
     if (settings.key != NULL && !set_file(session, WS_OPTION_TLS_KEY, settings.key)) return 1;
+    if (settings.client_ca != NULL && !set_file(session, WS_OPTION_TLS_CLIENT_CA, settings.client_ca)) return 1;
     if (settings.deflate) status = ws_set_option(session, WS_OPTION_COMPRESSION, &compression, sizeof compression);
     if (status == WS_OK && settings.limited) status = ws_set_option(session, WS_OPTION_MAX_MESSAGE, &settings.max_message, sizeof settings.max_message);
     if (status == WS_OK && settings.subprotocols[0] != '\0')
@@ -89,17 +91,19 @@ static bool read_arguments(char **argument)
         else if (strcmp(name, "--mode") == 0 && strcmp(value, "loop") == 0) settings.loop = true;
         else if (strcmp(name, "--tls-cert") == 0) settings.certificate = value;
         else if (strcmp(name, "--tls-key") == 0) settings.key = value;
+        else if (strcmp(name, "--client-ca") == 0) settings.client_ca = value;
         else if (strcmp(name, "--subprotocol") == 0 && add_subprotocol(value)) continue;
         else return false;
     }
-    return (settings.certificate == NULL) == (settings.key == NULL);
+    return (settings.certificate == NULL) == (settings.key == NULL) && (settings.client_ca == NULL || settings.certificate != NULL);
 }
 
 int main(int argc, char **argv)
 {
     (void)argc;
     if (!read_arguments(argv)) {
-        fprintf(stderr, "usage: echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F] [--deflate]\n"
+        fprintf(stderr, "usage: echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F\n"
+                        "                   [--client-ca F]] [--deflate]\n"
                         "                   [--max-message BYTES] [--subprotocol P]...\n");
         return 2;
     }

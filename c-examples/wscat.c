@@ -23,14 +23,16 @@ static const char help[] =
     "      --ping             send a ping every second, and tell how long the answers took\n"
     "      --proxy URL        connect through a proxy\n"
     "      --cacert FILE      trust only these authorities (PEM)\n"
-    "      --insecure         trust any certificate\n"
+    "      --insecure         trust any certificate: anybody may be the server\n"
+    "      --cert FILE        show this certificate (PEM), to a server that asks; to clients, with --listen, which is wss then\n"
+    "      --key FILE         its private key, if that is not in the same file\n"
     "      --deflate          compress messages, if the peer does\n"
     "\n"
     "Exit status: 0 closed in good order; 1 no connection, or it was lost; 2 wrong usage, or not in this build;\n"
     "3 the server refused the upgrade; 4 the peer closed with another status than 1000, 1001 or none.\n";
 
 static struct {
-    const char *url, *proxy, *authorities;
+    const char *url, *proxy, *authorities, *certificate, *key;
     const char *headers[MAX_HEADERS];
     size_t header_count;
     char subprotocols[1024];
@@ -197,15 +199,10 @@ static bool set(ws_handle session, const char *name, ws_option option, const voi
     return status == WS_OK;
 }
 
-static bool set_authorities(ws_handle session)
+/* The library reads the file itself. */
+static bool set_path(ws_handle session, const char *name, ws_option option, const char *path)
 {
-    static char pem[1 << 20];
-    FILE *file = fopen(settings.authorities, "rb");
-    if (file == NULL) return fprintf(stderr, "wscat: %s: %s\n", settings.authorities, strerror(errno)), false;
-    size_t length = fread(pem, 1, sizeof pem, file);
-    fclose(file);
-    if (length == 0 || length == sizeof pem) return fprintf(stderr, "wscat: %s: no PEM file\n", settings.authorities), false;
-    return set(session, "--cacert", WS_OPTION_TLS_CA, pem, length);
+    return path == NULL || set(session, name, option, path, strlen(path));
 }
 
 static bool configure(ws_handle session)
@@ -217,7 +214,9 @@ static bool configure(ws_handle session)
     if (settings.proxy != NULL && !set(session, "--proxy", WS_OPTION_PROXY, settings.proxy, strlen(settings.proxy))) return false;
     if (settings.insecure && !set(session, "--insecure", WS_OPTION_TLS_DANGER, &forgive_all, sizeof forgive_all)) return false;
     if (settings.deflate && !set(session, "--deflate", WS_OPTION_COMPRESSION, &compression, sizeof compression)) return false;
-    return settings.authorities == NULL || set_authorities(session);
+    return set_path(session, "--cacert", WS_OPTION_TLS_CA, settings.authorities) &&
+           set_path(session, "--cert", WS_OPTION_TLS_CERTIFICATE, settings.certificate) &&
+           set_path(session, "--key", WS_OPTION_TLS_KEY, settings.key);
 }
 
 static bool add_subprotocol(const char *name)
@@ -254,6 +253,8 @@ static bool read_pair(const char *name, const char *value)
     if (is(name, "--subprotocol", "-s")) return add_subprotocol(value);
     if (is(name, "--proxy", NULL)) return settings.proxy = value, true;
     if (is(name, "--cacert", NULL)) return settings.authorities = value, true;
+    if (is(name, "--cert", NULL)) return settings.certificate = value, true;
+    if (is(name, "--key", NULL)) return settings.key = value, true;
     return false;
 }
 

@@ -193,7 +193,9 @@ static int serve_clients(ws_handle session, unsigned port, int64_t wait_ms)
     pthread_t accepter;
     ws_status status = ws_set_option(session, WS_OPTION_SEND_TIMEOUT, &patience_ms, sizeof patience_ms);
     if (status != WS_OK) return show_failure(0, "ws_set_option", status), EXIT_LOST;
-    snprintf(url, sizeof url, "ws://127.0.0.1:%u/", port);
+    size_t certificate = 0; /* with its terminator, if there is one */
+    bool secure = ws_query_option(session, WS_OPTION_TLS_CERTIFICATE, NULL, &certificate) == WS_ERROR_INSUFFICIENT_BUFFER && certificate > 1;
+    snprintf(url, sizeof url, "%s://127.0.0.1:%u/", secure ? "wss" : "ws", port);
     if ((status = ws_listen(session, url, &listening.listener)) != WS_OK) return show_failure(0, url, status), EXIT_LOST;
     int result = EXIT_LOST;
     if ((status = ws_query_option(listening.listener, WS_OPTION_URL, url, &length)) != WS_OK) {

@@ -332,6 +332,7 @@ WS_API ws_status ws_connect(ws_handle session, const char *url, ws_handle *reque
  *         ask for a WebSocket;
  *         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
+ *         WS_ERROR_CERT_*, WS_ERROR_CLIENT_CERT_NEEDED, WS_ERROR_TLS_CHANNEL, WS_ERROR_TLS: as ws_handshake;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
  *         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
  *
@@ -558,8 +559,8 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
 /**
  * Does the I/O of the handshake, and leaves the decision to the program.
  *
- * Client: connects, sends the request and reads the head of the answer; whatever its status, this is WS_OK. Server: reads the head
- * of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+ * Client: connects, agrees on TLS for wss, sends the request and reads the head of the answer; whatever its status, this is WS_OK.
+ * Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
  * refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
  * thread, or refuse with ws_respond or by closing.
  *
@@ -570,6 +571,9 @@ WS_API ws_status ws_cancel(ws_handle any, ws_operation operation) WS_NOEXCEPT;
  *         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
  *         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
  *         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
+ *         WS_ERROR_CERT_DATE_INVALID, WS_ERROR_CERT_NAME_INVALID, WS_ERROR_CERT_UNKNOWN_ISSUER, WS_ERROR_CERT_INVALID: the peer's
+ *         certificate; WS_ERROR_CERT_REVOKED: also a key that is not pinned; WS_ERROR_CLIENT_CERT_NEEDED: one is asked for;
+ *         WS_ERROR_TLS_CHANNEL: the peer breaks TLS, or does not speak it; WS_ERROR_TLS: anything else about TLS;
  *         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
  *         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
  *
@@ -833,7 +837,8 @@ WS_API ws_status ws_query_close_status(ws_handle websocket, uint16_t *status, vo
  *
  * @param session  The session whose options the listener inherits.
  * @param url      "ws://address:port/path": an address of this machine or a name for one, port 0 = any free one (WS_OPTION_URL
- *                 tells which), and the path as a prefix: requests for other paths are answered 404. Copied.
+ *                 tells which), and the path as a prefix: requests for other paths are answered 404. Copied. "wss://…" needs
+ *                 WS_OPTION_TLS_CERTIFICATE, of the session now or of the listener later; a listener's can be renewed at any time.
  * @param listener OUT: the listener; ws_close_handle stops listening, and leaves what was accepted alone.
  *
  * @return WS_OK;
@@ -841,6 +846,7 @@ WS_API ws_status ws_query_close_status(ws_handle websocket, uint16_t *status, vo
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
  *         WS_ERROR_INVALID_URL; WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_NAME_NOT_RESOLVED;
  *         WS_ERROR_ADDRESS_IN_USE; WS_ERROR_CANNOT_CONNECT: the system refuses the address;
+ *         WS_ERROR_CERT_INVALID: certificate and key do not belong together;
  *         WS_ERROR_NOT_SUPPORTED: wss in a build without TLS; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait, but for the name. As HttpAddUrl of the HTTP server API.
@@ -861,7 +867,7 @@ WS_API ws_status ws_listen(ws_handle session, const char *url, ws_handle *listen
  *         WS_ERROR_INVALID_PARAMETER: request is NULL;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener;
  *         WS_ERROR_CANCELLED: ws_cancel, or the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
- *         WS_ERROR_NOT_ENOUGH_MEMORY.
+ *         WS_ERROR_CERT_INVALID: wss without a certificate, or as for ws_listen; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread, also several at once. Waits without limit. As HttpReceiveHttpRequest of the HTTP server API.
  */
@@ -914,7 +920,7 @@ WS_API ws_status ws_drain(ws_handle listener, uint16_t close_status, uint32_t sp
  * @param session    The session.
  * @param descriptor A connected stream socket, TCP or Unix; the library owns it from WS_OK on, makes it close-on-exec and closes it. Its
  *                   number may be used again at once.
- * @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved.
+ * @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved. wss: TLS is spoken over it.
  * @param request    OUT: the request, as of ws_connect. Addresses of a Unix socket are empty texts.
  *
  * @return WS_OK;
@@ -932,12 +938,14 @@ WS_API ws_status ws_connect_descriptor(ws_handle session, int64_t descriptor, co
  * Makes a server's request of a stream socket which was accepted already. No path is refused, and no limit of a listener counts it.
  *
  * @param session    The session.
- * @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on.
+ * @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on. If the session has a
+ *                   WS_OPTION_TLS_CERTIFICATE, the client is to speak TLS: there is no URL that could say so.
  * @param request    OUT: the request, as of ws_accept. Addresses of a Unix socket are empty texts.
  *
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is not as for ws_connect_descriptor;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+ *         WS_ERROR_CERT_INVALID: as for ws_listen;
  *         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait.
@@ -955,7 +963,7 @@ WS_API ws_status ws_accept_descriptor(ws_handle session, int64_t descriptor, ws_
 /**
  * Sets an option.
  *
- * Values are copied. What is made from the handle later inherits them; what was made before does not change.
+ * Values are copied; a file that an option names is read at once. What is made from the handle later inherits them; what was made before does not change.
  *
  * @param any    A handle that has the option.
  * @param option WS_OPTION_CLOSE_TIMEOUT or another.
@@ -1093,29 +1101,29 @@ enum {
     WS_OPTION_REDIRECTS = 13072,
     /** Text. Not built yet. The own address to connect from. Session, client's request. */
     WS_OPTION_BIND_ADDRESS = 13073,
-    /** Text, PEM. Not built yet. The only roots that are trusted. Session, client's request. */
+    /** Text: PEM, or the path of a file with it. The only CAs that are trusted; a server's own certificate among them is as well. "" = the system's (on Linux SSL_CERT_FILE and SSL_CERT_DIR may name them). Default "". Session, client's request. */
     WS_OPTION_TLS_CA = 13080,
-    /** Text, PEM. Not built yet. The own certificate and its chain. Session, client's request, listener. */
+    /** Text: PEM, or a file. The own certificate, and its chain behind it; of a server several, chosen by the name that is asked for; perhaps with the keys. Default "". Session, client's request, listener. */
     WS_OPTION_TLS_CERTIFICATE = 13081,
-    /** Text, PEM. Not built yet. Its private key; it cannot be queried. Session, client's request, listener. */
+    /** Text: PEM, or a file. Private keys to the certificates, without a password, in any order; cannot be queried. "" = they are in the same text. Session, client's request, listener. */
     WS_OPTION_TLS_KEY = 13082,
-    /** Text. Not built yet. The name that the certificate must have. Session, client's request. */
+    /** Text. The name that is asked for and that the certificate must have; "" = the URL's. Default "". Session, client's request. */
     WS_OPTION_TLS_SERVER_NAME = 13083,
-    /** Text, a list. Not built yet. Keys of which the peer must have one. Session, client's request. */
+    /** Text, "sha256//BASE64, …". Public keys of which the server must have one, besides all the rest; "" = any. Default "". Session, client's request. */
     WS_OPTION_TLS_PINS = 13084,
-    /** u32. Not built yet. What is forgiven. Bits: 1 unknown issuer, 2 name, 4 date. Session, client's request. */
+    /** u32, bits. DANGER: what is forgiven a server, so that anybody may be it: 1 an unknown issuer, 2 another name, 4 a wrong date. Default 0. Session, client's request. */
     WS_OPTION_TLS_DANGER = 13085,
-    /** u32. Not built yet. Session, client's request, listener. */
+    /** u32, 12 or 13. The least version: TLS 1.2 or 1.3. Default 12. Session, client's request, listener. */
     WS_OPTION_TLS_MIN_VERSION = 13086,
-    /** Text, PEM. Not built yet. Roots of clients' certificates. Session, listener. */
+    /** Text: PEM, or a file. CAs of clients: then each must show a certificate. Default "". Session, listener. */
     WS_OPTION_TLS_CLIENT_CA = 13087,
-    /** Bytes, DER, query. Not built yet. Request, websocket. */
+    /** Bytes, query. The peer's own certificate, DER; none = it showed none. Request after its handshake, websocket. */
     WS_OPTION_TLS_PEER_CERTIFICATE = 13088,
-    /** Text, query. Not built yet. Request, websocket. */
+    /** Text, query. "TLSv1.3"; "" = not secured. Request after its handshake, websocket. */
     WS_OPTION_TLS_VERSION = 13089,
-    /** Text, query. Not built yet. Request, websocket. */
+    /** Text, query. "TLS13_AES_128_GCM_SHA256"; "" = not secured. Request after its handshake, websocket. */
     WS_OPTION_TLS_CIPHER = 13090,
-    /** u32, 0 or 1. Not built yet. Write keys to the file that SSLKEYLOGFILE names. Session, client's request, listener. */
+    /** u32, 0 or 1. Write the keys of connections to the file that the environment's SSLKEYLOGFILE names: whoever reads it can read them. Default 0. Session, client's request, listener. */
     WS_OPTION_TLS_KEY_LOG = 13091,
 };
 

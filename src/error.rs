@@ -176,8 +176,12 @@ impl Error {
         }))
     }
 
-    /// A failure that the operating system reported; `what` names what was tried and on what.
+    /// A failure that the operating system reported; `what` names what was tried and on what. One of our own that came the same way (TLS
+    /// behind a socket) stays as it is: whoever made it knew more.
     pub fn from_io(status: Status, what: impl fmt::Display, error: &io::Error) -> Error {
+        if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            return own.clone();
+        }
         Error::new(status, format!("{what}: {}", io_text(error))).with_os_error(error.raw_os_error().unwrap_or(0))
     }
 
@@ -193,10 +197,12 @@ impl Error {
         self
     }
 
-    /// The same failure, placed in a phase.
+    /// The same failure, placed in a phase, unless it is in one already: whoever was nearest knew best.
     #[must_use]
     pub fn in_phase(mut self, phase: Phase) -> Error {
-        self.0.phase = phase;
+        if self.0.phase == Phase::None {
+            self.0.phase = phase;
+        }
         self
     }
 
@@ -247,6 +253,13 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    /// On its way through what knows only the system's errors.
+    fn from(error: Error) -> io::Error {
+        io::Error::other(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

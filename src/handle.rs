@@ -144,9 +144,13 @@ impl Object {
     }
 
     /// The loop that tells of the end of the handle; a websocket's tells by itself.
-    fn teller(&self) -> Option<Arc<Shared>> {
+    /// Where nothing was ever begun on one, it is made only if somebody listens.
+    fn teller(&self, has_listener: bool) -> Option<Arc<Shared>> {
         match self {
-            Object::Session(session) => session.loops()?.existing(),
+            Object::Session(session) => {
+                let loops = session.loops()?;
+                loops.existing().or_else(|| if has_listener { loops.next().ok() } else { None })
+            }
             Object::ClientRequest(request) => request.existing_loop(),
             Object::ServerRequest(request) => request.existing_loop(),
             Object::Listener(listener) => listener.existing_loop(),
@@ -361,7 +365,7 @@ pub fn close(ticket: Ticket) -> Result<()> {
     if entry.process == Process::current() {
         let is_websocket = matches!(entry.object, Object::WebSocket(_));
         entry.object.close();
-        if let Some(teller) = entry.object.teller() {
+        if let Some(teller) = entry.object.teller(entry.notify().callback.is_some()) {
             teller.tell(entry.clone(), OwnedEvent::of(EventKind::HandleClosed));
         }
         // First, so that the caretaker finds nothing left to look after, and ends with the last connection.

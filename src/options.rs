@@ -5,8 +5,12 @@
 //!
 //! A session owns a set; a request, listener or websocket gets a copy when it is made and never sees later changes to its parent's.
 
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use tls::TlsOptions;
 
 /// The options of one handle. Cheap to hand to children: they share it behind an [`Arc`] until somebody changes it.
 #[derive(Clone, Debug)]
@@ -64,6 +68,10 @@ pub struct Options {
     pub origins: Vec<String>,
     /// The `User-Agent` of a client, the `Server` of a listener.
     pub user_agent: Option<String>,
+    /// What TLS is to do.
+    pub tls: Arc<TlsOptions>,
+    /// The name that a server's certificate must have; `None` = the URL's.
+    pub tls_server_name: Option<String>,
 }
 
 impl Options {
@@ -102,6 +110,8 @@ impl Default for Options {
             subprotocols: Vec::new(),
             origins: Vec::new(),
             user_agent: None,
+            tls: Arc::default(),
+            tls_server_name: None,
         }
     }
 }

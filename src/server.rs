@@ -18,6 +18,7 @@ use crate::protocol::{Role, Url, origin_form, path_of};
 use crate::session::Session;
 use crate::transport::Stream;
 use crate::transport::listen::{BindError, Host, ListenSockets};
+use crate::transport::tls::{self, Configurations, Security, ServerConfig};
 
 mod doorway;
 mod on_loop;
@@ -35,6 +36,7 @@ pub struct Listener {
     url: Url,
     sockets: ListenSockets,
     options: Mutex<SharedOptions>,
+    tls: Arc<Configurations>,
     doorway: Arc<Doorway>,
     may_start_threads: bool,
     /// If its session is asynchronous.
@@ -57,8 +59,13 @@ impl Listener {
     /// Binds and listens: 12005, 12006, 12007 if the name has no address, 13004 if the port is taken, 12029 if the address is not this machine's.
     pub fn listen(session: &Session, url: &str) -> Result<Arc<Listener>> {
         let url = Url::parse_listen(url)?;
+        let options = session.options();
         if url.is_secure() {
-            return Err(Error::new(Status::NotSupported, "wss is not built yet"));
+            tls::check_built()?;
+            // What is wrong with a certificate is said here; one that is not there yet may still be set on the listener.
+            if options.tls.certificate.is_some() {
+                session.tls().server(&options.tls)?;
+            }
         }
         let host = if url.is_any_host() { Host::Any } else { Host::Named(url.host()) };
         let sockets = ListenSockets::bind(host, url.port()).map_err(|error| not_listening(&url, error))?;
@@ -66,7 +73,8 @@ impl Listener {
         Ok(Arc::new(Listener {
             url,
             sockets,
-            options: Mutex::new(session.options()),
+            options: Mutex::new(options),
+            tls: session.tls(),
             doorway: Arc::default(),
             may_start_threads: session.may_start_threads(),
             hall: session.loops().map(Hall::new).transpose()?,
@@ -98,11 +106,17 @@ impl Listener {
     pub fn accept(&self) -> Result<Arc<Request>> {
         let stay = self.doorway.sign.begin(Task::Accept);
         let options = self.options();
+        let tls = self.tls_config()?;
         let enter = || self.doorway.begin_handshake(options.max_handshakes);
         let (stream, handshaking) = blocking::accept(&self.sockets, &options, &stay, enter)?;
         log::debug!("{}: accepted", stream.remote_address().unwrap_or_default());
         let entrance = Entrance { prefix: self.url.path().to_owned(), doorway: Some(Arc::clone(&self.doorway)) };
-        Ok(Request::new(stream, entrance, Some(handshaking), options, self.may_start_threads, None))
+        Ok(Request::new(stream, tls, entrance, Some(handshaking), options, self.may_start_threads, None))
+    }
+
+    /// How its clients' connections are secured, if its URL says that they are.
+    fn tls_config(&self) -> Result<Option<ServerConfig>> {
+        if self.url.is_secure() { self.tls.server(&self.options().tls).map(Some) } else { Ok(None) }
     }
 
     /// Ends the accepts that wait in other threads with 12017; false if none does.
@@ -134,6 +148,7 @@ pub struct Request {
     entrance: Entrance,
     local_address: String,
     remote_address: String,
+    is_secure: bool,
     options: Mutex<SharedOptions>,
     /// Of the answer.
     headers: Mutex<Headers>,
@@ -156,6 +171,7 @@ struct Head {
     target: String,
     headers: Arc<Headers>,
     acceptance: Option<Acceptance>,
+    security: Option<Security>,
 }
 
 /// How far the request is. A thread that waits has taken what it needs out. Lock order: never held with another of the request's locks.
@@ -173,14 +189,18 @@ enum State {
 
 impl Request {
     /// A request over a socket that the program has accepted.
-    pub fn of_stream(session: &Session, stream: Stream) -> Arc<Request> {
+    pub fn of_stream(session: &Session, stream: Stream) -> Result<Arc<Request>> {
         let entrance = Entrance { prefix: "/".to_owned(), doorway: None };
+        let options = session.options();
+        // There is no URL to say so: whoever has a certificate to show wants it shown.
+        let tls = if options.tls.certificate.is_some() { Some(session.tls().server(&options.tls)?) } else { None };
         let on_loop = session.loops().map(RequestOnLoop::new);
-        Request::new(stream, entrance, None, session.options(), session.may_start_threads(), on_loop)
+        Ok(Request::new(stream, tls, entrance, None, options, session.may_start_threads(), on_loop))
     }
 
     fn new(
         stream: Stream,
+        tls: Option<ServerConfig>,
         entrance: Entrance,
         handshaking: Option<Handshaking>,
         options: SharedOptions,
@@ -193,7 +213,8 @@ impl Request {
             local_address: address(stream.local_address()),
             remote_address: address(stream.remote_address()),
             headers: Mutex::default(),
-            state: Mutex::new(State::Fresh(Box::new(Arrival::new(stream, clock::now())))),
+            is_secure: tls.is_some(),
+            state: Mutex::new(State::Fresh(Box::new(Arrival::new(stream, tls, clock::now())))),
             options: Mutex::new(options),
             handshaking: Mutex::new(handshaking),
             seat: Mutex::default(),
@@ -253,7 +274,7 @@ impl Request {
     fn take_arrived(&self, arrived: Arrived, options: &Options) -> Result<(), (Stream, ServerRefusal)> {
         let Arrived { stream, head, early } = arrived;
         let admitted = match head {
-            Ok(head) => self.admit(head, options),
+            Ok(head) => self.admit(head, stream.security(), options),
             Err(error) => Err(ServerRefusal { status: error.http_status(), headers: plain_headers(), reason: error.to_string() }),
         };
         match admitted {
@@ -274,7 +295,7 @@ impl Request {
                 let error = match &other {
                     State::UnderWay => Some("another thread is in the handshake of this request"),
                     State::Over(why) => Some(*why),
-                    State::Ready(..) | State::Fresh(..) => None,
+                    State::Ready(..) | State::Fresh(_) => None,
                 };
                 *state = other;
                 error.map_or(Ok(None), |error| Err(Error::new(Status::IncorrectHandleState, error)))
@@ -290,7 +311,7 @@ impl Request {
     }
 
     /// Keeps the head if the request is for the program.
-    fn admit(&self, head: RequestHead, options: &Options) -> Result<(), ServerRefusal> {
+    fn admit(&self, head: RequestHead, security: Option<Security>, options: &Options) -> Result<(), ServerRefusal> {
         let path = path_of(origin_form(&head.target));
         if !is_below(path, &self.entrance.prefix) {
             let reason = format!("the path {} is not served here", shown(path));
@@ -307,7 +328,7 @@ impl Request {
             }
             Verdict::Refuse(refusal) => return Err(refusal),
         };
-        let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance };
+        let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance, security };
         *lock(&self.head) = Some(head);
         Ok(())
     }
@@ -380,8 +401,7 @@ impl Request {
         early: &[u8],
         options: SharedOptions,
     ) -> Result<Connection> {
-        let url = format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target));
-        let agreed = Agreed { url, subprotocol: acceptance.subprotocol, extensions: String::new() };
+        let agreed = Agreed { url: self.url_of(head), subprotocol: acceptance.subprotocol, extensions: String::new() };
         let upgraded = Upgraded { stream, agreed, early };
         let connection = Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?;
         log::info!("{}: upgraded", self.remote_address);
@@ -476,8 +496,12 @@ impl Request {
 
     /// Its URL, by the Host header.
     pub fn url(&self) -> Result<String> {
-        let head = self.head()?;
-        Ok(format!("ws://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target)))
+        Ok(self.url_of(&self.head()?))
+    }
+
+    fn url_of(&self, head: &Head) -> String {
+        let scheme = if self.is_secure { "wss" } else { "ws" };
+        format!("{scheme}://{}{}", head.headers.get_text("Host", 0).unwrap_or_default(), origin_form(&head.target))
     }
 
     /// This side's address.
@@ -488,6 +512,11 @@ impl Request {
     /// The client's address.
     pub fn remote_address(&self) -> Result<String> {
         Ok(self.remote_address.clone())
+    }
+
+    /// How the connection is secured; `None` if it is not.
+    pub fn security(&self) -> Result<Option<Security>> {
+        Ok(self.head()?.security)
     }
 
     /// Ends what waits in other threads with 12017; false if nothing does.

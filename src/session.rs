@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::driver::event_loop::Loops;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
+use crate::transport::tls::Configurations;
 
 /// A session. Closing it does not disturb what was made from it.
 #[derive(Debug)]
 pub struct Session {
     options: Mutex<SharedOptions>,
+    tls: Arc<Configurations>,
     no_threads: bool,
     /// If it is asynchronous: what drives it.
     loops: Option<Arc<Loops>>,
@@ -28,7 +30,7 @@ impl Session {
 
     fn new(user_agent: Option<&str>, no_threads: bool, loops: Option<Arc<Loops>>) -> Arc<Session> {
         let options = Options { user_agent: user_agent.map(str::to_owned), ..Options::default() };
-        Arc::new(Session { options: Mutex::new(Arc::new(options)), no_threads, loops })
+        Arc::new(Session { options: Mutex::new(Arc::new(options)), tls: Arc::default(), no_threads, loops })
     }
 
     /// The options as they are now: what a child inherits.
@@ -43,6 +45,11 @@ impl Session {
         change(&mut changed)?;
         *options = Arc::new(changed);
         Ok(())
+    }
+
+    /// What was made of the options of TLS: children share it, and with it the sessions that can be resumed.
+    pub fn tls(&self) -> Arc<Configurations> {
+        Arc::clone(&self.tls)
     }
 
     /// What drives it, if it is asynchronous.

@@ -32,6 +32,15 @@ fn sessions_hear_what_reached_them() {
     }
 }
 
+#[test]
+#[cfg(feature = "tls")]
+fn records_deliver_what_was_said() {
+    let telling = [0x00, 0x80, 0x05, 0x85, 0xFF, 0x07, 0x87, 0x17, 0x97, 0x0B, 0x8B, 0x0C, 0x8C, 0x0D, 0x0E];
+    for seed in 0..1_000 {
+        bodies::records::run(&bytes(seed, &telling));
+    }
+}
+
 /// A request, a response, header fields and a URL, each with a few bytes changed, cut out or doubled.
 #[test]
 fn heads_are_read_the_same_however_they_come() {

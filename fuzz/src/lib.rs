@@ -6,4 +6,6 @@ pub mod frames;
 pub mod heads;
 mod input;
 mod model;
+#[cfg(feature = "tls")]
+pub mod records;
 pub mod sessions;

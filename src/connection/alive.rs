@@ -84,7 +84,7 @@ impl Connection {
     }
 
     /// Something was received at this moment, of which the keep-alive clock may not have heard.
-    pub fn note_life(&self, at: Duration) {
+    pub fn has_lived_at(&self, at: Duration) {
         let mut outbox = self.outbox();
         if at > outbox.keepalive.last_life() {
             outbox.keepalive.life(at);

@@ -62,7 +62,7 @@ impl Connection {
         let mut outbox = self.outbox();
         outbox.receive_close(frame, manual);
         // RFC 6455 §7.1.1: the server ends the TCP connection first.
-        outbox.ends_when_empty = self.role == Role::Server && outbox.lifecycle.is_closed();
+        outbox.ends_when_empty = self.role() == Role::Server && outbox.lifecycle.is_closed();
         self.flush_locked(outbox);
     }
 

@@ -154,12 +154,7 @@ impl ReceiveHalf {
 
     fn fill(&mut self, assembly: &mut Assembly, connection: &Connection, patience: Patience) -> Result<MessageStep> {
         if assembly.is_delivered || assembly.length == 0 {
-            if self.is_inside_message() && !self.expects_whole() {
-                return Err(Error::new(
-                    Status::InvalidOperation,
-                    "the message was begun in pieces and must be received to its end in pieces",
-                ));
-            }
+            self.check_whole()?;
             if assembly.is_delivered {
                 assembly.begin();
             }

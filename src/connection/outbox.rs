@@ -70,6 +70,8 @@ struct End {
     queue_high_water: usize,
     /// Contexts of sends whose last byte has left, until somebody is told.
     told: Vec<usize>,
+    /// The same of sends whose last byte will never leave.
+    lost: Vec<usize>,
 }
 
 /// How far `ws_close` has come.
@@ -206,8 +208,8 @@ impl Outbox {
 
     /// Forgets data frames that have not begun: what follows is this side's last word.
     pub(super) fn abandon_queue(&mut self) {
-        if let Some(pending) = &mut self.pending {
-            pending.queue = Queue::default();
+        while let Some(segment) = self.pending.as_mut().and_then(|pending| pending.queue.take()) {
+            self.lose(segment);
         }
     }
 
@@ -234,24 +236,30 @@ impl Outbox {
 
     /// Whether there is anybody to be told.
     pub(super) fn has_told(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| !end.told.is_empty())
+        self.end.as_ref().is_some_and(|end| !end.told.is_empty() || !end.lost.is_empty())
     }
 
-    /// Those who were to be told, also of what has not left; it is forgotten.
-    pub(super) fn take_all_told(&mut self) -> Vec<usize> {
-        let mut told = self.take_told();
-        if let Some(pending) = &mut self.pending {
-            told.extend(std::mem::take(&mut pending.tail).end());
-            while let Some(segment) = pending.queue.take() {
-                told.extend(segment.end());
-            }
+    /// Those whose bytes will never leave, to be told now.
+    pub(super) fn take_lost(&mut self) -> Vec<usize> {
+        self.end.as_mut().map(|end| std::mem::take(&mut end.lost)).unwrap_or_default()
+    }
+
+    /// A segment will never leave.
+    pub(super) fn lose(&mut self, segment: Segment) {
+        let lost = segment.end();
+        if !lost.is_empty() {
+            self.end.get_or_insert_default().lost.extend(lost);
         }
-        told
     }
 
     /// Forgets what waits: nobody will take it any more.
     pub(super) fn abandon_work(&mut self) {
-        self.pending = None;
+        if let Some(mut pending) = self.pending.take() {
+            self.lose(std::mem::take(&mut pending.tail));
+            while let Some(segment) = pending.queue.take() {
+                self.lose(segment);
+            }
+        }
     }
 
     /// Why the connection failed.

@@ -78,6 +78,8 @@ pub struct ReceiveHalf {
     is_ending: bool,
     /// The last read took all that it had room for: more may be there.
     was_filled: bool,
+    /// What is held is the beginning of a message of which the rest has not come: nothing can be done with it.
+    is_cut: bool,
     /// Pings and pongs for a program that wants to hear of them.
     listening: Option<Box<Listening>>,
     /// What the socket said while a piece was already in the caller's memory.
@@ -104,6 +106,7 @@ impl ReceiveHalf {
             is_quiet: true,
             is_ending: false,
             was_filled: false,
+            is_cut: false,
             listening: None,
             deferred: None,
         };
@@ -211,6 +214,7 @@ impl ReceiveHalf {
     }
 
     fn drain_buffer(&mut self, connection: &Connection, mut buffer: Buffer, room: &mut [u8]) -> Result<Option<Received>> {
+        self.is_cut = false;
         let digested = self.digest(connection, buffer.filled(), room);
         if let Ok((used, _)) = &digested {
             buffer.consume(*used);
@@ -303,7 +307,7 @@ impl ReceiveHalf {
     #[inline]
     fn read_small(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
         let mut small = [0; SMALL];
-        let count = self.count(connection.stream.receive(&mut small, &mut [], patience), SMALL)?;
+        let count = self.count(connection, connection.stream.receive(&mut small, &mut [], patience), SMALL)?;
         self.is_quiet = count < SMALL;
         let (used, found) = match self.decoder.whole_message(&small[..count], room) {
             Some((used, piece)) if used == count => return Ok(Some(Received::Piece(piece))),
@@ -334,7 +338,7 @@ impl ReceiveHalf {
     fn read_much(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
         let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
         let capacity = buffer.room().len();
-        match self.count(connection.stream.receive(buffer.room(), &mut [], patience), capacity) {
+        match self.count(connection, connection.stream.receive(buffer.room(), &mut [], patience), capacity) {
             Ok(count) => {
                 self.is_quiet = count < SMALL;
                 buffer.add(count);
@@ -368,10 +372,10 @@ impl ReceiveHalf {
         let direct = rest.min(room.len() as u64) as usize;
         let room = &mut room[..direct];
         let count = if rest > direct as u64 {
-            self.count(connection.stream.receive(room, &mut [], patience), direct)?
+            self.count(connection, connection.stream.receive(room, &mut [], patience), direct)?
         } else if rest > LARGE_REST {
             let mut behind = [0; NEXT_HEADER];
-            let count = self.count(connection.stream.receive(room, &mut behind, patience), direct + NEXT_HEADER)?;
+            let count = self.count(connection, connection.stream.receive(room, &mut behind, patience), direct + NEXT_HEADER)?;
             self.put_behind(&behind[..count.saturating_sub(direct)]);
             count
         } else {
@@ -385,7 +389,7 @@ impl ReceiveHalf {
     fn read_with_buffer(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<usize, ReadError> {
         let mut buffer = Buffer::take(Use::Receive, self.buffer_size as usize).map_err(ReadError::Other)?;
         let capacity = room.len() + buffer.room().len();
-        let count = self.count(connection.stream.receive(room, buffer.room(), patience), capacity);
+        let count = self.count(connection, connection.stream.receive(room, buffer.room(), patience), capacity);
         match &count {
             Ok(count) if *count > room.len() => {
                 buffer.add(count - room.len());
@@ -398,16 +402,23 @@ impl ReceiveHalf {
 
     /// What a system call came to.
     #[inline]
-    fn count(&mut self, received: io::Result<usize>, capacity: usize) -> Result<usize, ReadError> {
+    fn count(&mut self, connection: &Connection, received: io::Result<usize>, capacity: usize) -> Result<usize, ReadError> {
+        if connection.stream.wants_write() {
+            // An alert of the encryption: it leaves by the writer turn, like every byte.
+            connection.flush();
+        }
         match received {
             Ok(0) => Err(ReadError::Other(ended())),
             Ok(count) => {
                 self.saw_life = true;
-                self.was_filled = count == capacity;
+                self.was_filled = connection.stream.may_have_more(count == capacity);
                 self.bytes += count as u64;
                 Ok(count)
             }
-            Err(error) => Err(ReadError::Socket(error)),
+            Err(error) => {
+                self.was_filled &= error.kind() == io::ErrorKind::Interrupted;
+                Err(ReadError::Socket(error))
+            }
         }
     }
 

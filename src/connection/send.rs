@@ -62,7 +62,7 @@ impl<'c> Turn<'c> {
             return Err(SendError::NotWhole.into());
         }
         let length: usize = message.parts.iter().map(|part| part.len()).sum();
-        let key = (self.connection.role == Role::Client).then(self.connection.sources.masking_key);
+        let key = (self.connection.role() == Role::Client).then(self.connection.sources.masking_key);
         let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
         if message.kind == MessageKind::Text && self.connection.hot.checks_sent_text() {
             for part in message.parts {
@@ -127,7 +127,7 @@ impl<'c> Turn<'c> {
     pub fn end(mut self, wire_length: usize, ends_message: bool) {
         let mut outbox = self.connection.outbox();
         outbox.counted.add(Counted::frame(wire_length, ends_message));
-        if outbox.has_work() || outbox.ends_when_empty {
+        if outbox.has_work() || outbox.ends_when_empty || self.connection.stream.wants_write() {
             drop(outbox);
             self.settle();
         } else {
@@ -141,7 +141,7 @@ impl<'c> Turn<'c> {
     }
 
     fn settle_now(&mut self) -> Progress {
-        let (role, key) = (self.connection.role, self.connection.sources.masking_key);
+        let (role, key) = (self.connection.role(), self.connection.sources.masking_key);
         loop {
             let mut outbox = self.connection.outbox();
             if outbox.send_failure().is_some() {
@@ -150,13 +150,20 @@ impl<'c> Turn<'c> {
             }
             let work = match outbox.take_work(|| (role == Role::Client).then(key)) {
                 Some(work) => work,
+                None if std::mem::take(&mut outbox.ends_when_empty) => {
+                    drop(outbox);
+                    self.connection.stream.end_sending();
+                    continue;
+                }
+                None if self.connection.stream.wants_write() => {
+                    drop(outbox);
+                    match self.flush_encryption() {
+                        None => continue,
+                        Some(progress) => return progress,
+                    }
+                }
                 None => {
                     self.put_back(&mut outbox);
-                    let ends = std::mem::take(&mut outbox.ends_when_empty);
-                    drop(outbox);
-                    if ends {
-                        self.connection.stream.end_sending();
-                    }
                     return Progress::Done;
                 }
             };
@@ -167,6 +174,9 @@ impl<'c> Turn<'c> {
             let (sent, error) = write_all(&self.connection.stream, work.as_slice());
             if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
                 // The peer reads no more. What it has sent before may still be received, so this is not the receiver's error.
+                if let Work::Tail(segment) = work {
+                    self.connection.outbox().lose(segment);
+                }
                 self.abandon_outbox(&error);
                 return Progress::Done;
             }
@@ -180,6 +190,23 @@ impl<'c> Turn<'c> {
                     self.put_back(&mut outbox);
                     return Progress::Blocked;
                 }
+            }
+        }
+    }
+
+    /// Writes what the encryption has to say by itself. `Some`: that did not leave, and the turn is given back.
+    fn flush_encryption(&mut self) -> Option<Progress> {
+        match self.connection.stream.flush(Patience::None) {
+            Ok(()) => None,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut outbox = self.connection.outbox();
+                self.put_back(&mut outbox);
+                Some(Progress::Blocked)
+            }
+            Err(error) => {
+                self.abandon_outbox(&error);
+                Some(Progress::Done)
             }
         }
     }

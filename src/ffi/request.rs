@@ -41,6 +41,7 @@ fn peer_headers(entry: &Entry) -> Result<Arc<Headers>> {
 ///         ask for a WebSocket;
 ///         WS_ERROR_UPGRADE_REFUSED: client, the answer is not a 101; server, as ws_handshake;
 ///         WS_ERROR_INVALID_SERVER_RESPONSE: the peer's HTTP, or a 101 with a wrong accept value, sub-protocol or extension;
+///         WS_ERROR_CERT_*, WS_ERROR_CLIENT_CERT_NEEDED, WS_ERROR_TLS_CHANNEL, WS_ERROR_TLS: as ws_handshake;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
 ///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
@@ -80,8 +81,8 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
 
 /// Does the I/O of the handshake, and leaves the decision to the program.
 ///
-/// Client: connects, sends the request and reads the head of the answer; whatever its status, this is WS_OK. Server: reads the head
-/// of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
+/// Client: connects, agrees on TLS for wss, sends the request and reads the head of the answer; whatever its status, this is WS_OK.
+/// Server: agrees on TLS and reads the head of the request, on the calling thread, so that a slow client never holds up ws_accept; what chapter 7 says that the library
 /// refuses by itself it answers here. Then look at headers and options, and call ws_complete_upgrade, now or later, from any
 /// thread, or refuse with ws_respond or by closing.
 ///
@@ -92,6 +93,9 @@ pub unsafe extern "C" fn ws_complete_upgrade(request: ws_handle, websocket: *mut
 ///         WS_ERROR_INCORRECT_HANDLE_STATE: it was upgraded or answered already, or another thread is doing it;
 ///         WS_ERROR_UPGRADE_REFUSED: server, the library refused it and has told the peer why; the request is over;
 ///         WS_ERROR_INVALID_SERVER_RESPONSE: client, the peer does not speak HTTP/1.1;
+///         WS_ERROR_CERT_DATE_INVALID, WS_ERROR_CERT_NAME_INVALID, WS_ERROR_CERT_UNKNOWN_ISSUER, WS_ERROR_CERT_INVALID: the peer's
+///         certificate; WS_ERROR_CERT_REVOKED: also a key that is not pinned; WS_ERROR_CLIENT_CERT_NEEDED: one is asked for;
+///         WS_ERROR_TLS_CHANNEL: the peer breaks TLS, or does not speak it; WS_ERROR_TLS: anything else about TLS;
 ///         WS_ERROR_NAME_NOT_RESOLVED, WS_ERROR_CANNOT_CONNECT, WS_ERROR_CONNECTION, WS_ERROR_TIMEOUT, WS_ERROR_CANCELLED,
 ///         WS_ERROR_HEADER_COUNT_EXCEEDED, WS_ERROR_HEADER_SIZE_OVERFLOW, WS_ERROR_NOT_ENOUGH_MEMORY.
 ///

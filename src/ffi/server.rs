@@ -16,7 +16,8 @@ use crate::server::Listener;
 ///
 /// @param session  The session whose options the listener inherits.
 /// @param url      "ws://address:port/path": an address of this machine or a name for one, port 0 = any free one (WS_OPTION_URL
-///                 tells which), and the path as a prefix: requests for other paths are answered 404. Copied.
+///                 tells which), and the path as a prefix: requests for other paths are answered 404. Copied. "wss://…" needs
+///                 WS_OPTION_TLS_CERTIFICATE, of the session now or of the listener later; a listener's can be renewed at any time.
 /// @param listener OUT: the listener; ws_close_handle stops listening, and leaves what was accepted alone.
 ///
 /// @return WS_OK;
@@ -24,6 +25,7 @@ use crate::server::Listener;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
 ///         WS_ERROR_INVALID_URL; WS_ERROR_UNRECOGNIZED_SCHEME; WS_ERROR_NAME_NOT_RESOLVED;
 ///         WS_ERROR_ADDRESS_IN_USE; WS_ERROR_CANNOT_CONNECT: the system refuses the address;
+///         WS_ERROR_CERT_INVALID: certificate and key do not belong together;
 ///         WS_ERROR_NOT_SUPPORTED: wss in a build without TLS; WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread. Does not wait, but for the name. As HttpAddUrl of the HTTP server API.
@@ -52,7 +54,7 @@ pub unsafe extern "C" fn ws_listen(session: ws_handle, url: *const c_char, liste
 ///         WS_ERROR_INVALID_PARAMETER: request is NULL;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener;
 ///         WS_ERROR_CANCELLED: ws_cancel, or the listener was closed meanwhile; WS_ERROR_CONNECTION: the system cannot accept, try again;
-///         WS_ERROR_NOT_ENOUGH_MEMORY.
+///         WS_ERROR_CERT_INVALID: wss without a certificate, or as for ws_listen; WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread, also several at once. Waits without limit. As HttpReceiveHttpRequest of the HTTP server API.
 #[unsafe(no_mangle)]

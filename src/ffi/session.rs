@@ -84,7 +84,7 @@ pub unsafe extern "C" fn ws_connect(session: ws_handle, url: *const c_char, requ
 /// @param session    The session.
 /// @param descriptor A connected stream socket, TCP or Unix; the library owns it from WS_OK on, makes it close-on-exec and closes it. Its
 ///                   number may be used again at once.
-/// @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved.
+/// @param url        As for ws_connect; it gives the Host header and the path, nothing is resolved. wss: TLS is spoken over it.
 /// @param request    OUT: the request, as of ws_connect. Addresses of a Unix socket are empty texts.
 ///
 /// @return WS_OK;
@@ -118,12 +118,14 @@ pub unsafe extern "C" fn ws_connect_descriptor(
 /// Makes a server's request of a stream socket which was accepted already. No path is refused, and no limit of a listener counts it.
 ///
 /// @param session    The session.
-/// @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on.
+/// @param descriptor As for ws_connect_descriptor. WS_OPTION_HANDSHAKE_TIMEOUT runs from this call on. If the session has a
+///                   WS_OPTION_TLS_CERTIFICATE, the client is to speak TLS: there is no URL that could say so.
 /// @param request    OUT: the request, as of ws_accept. Addresses of a Unix socket are empty texts.
 ///
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: request is NULL, or descriptor is not as for ws_connect_descriptor;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: session is not an open session;
+///         WS_ERROR_CERT_INVALID: as for ws_listen;
 ///         WS_ERROR_CONNECTION: the system refuses to use the socket; WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread. Does not wait.
@@ -135,7 +137,7 @@ pub unsafe extern "C" fn ws_accept_descriptor(session: ws_handle, descriptor: i6
         let given = Given::new(descriptor)?;
         let entry = handle::find_kind(Ticket::from_number(session), Kind::Session)?;
         let session = entry.session()?;
-        let made = server::Request::of_stream(session, given.share(session.options().nodelay)?);
+        let made = server::Request::of_stream(session, given.share(session.options().nodelay)?)?;
         let ticket = handle::insert(Object::ServerRequest(made), entry.notify())?;
         given.take();
         request.write(ticket.number());

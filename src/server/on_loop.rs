@@ -161,6 +161,7 @@ impl Listener {
 
     /// A request whose head has come already, or an event when one has.
     pub fn begin_accept(self: &Arc<Self>, recipient: Arc<dyn Recipient>, adopt: AdoptRequest) -> Result<Answer<Arc<Request>>> {
+        self.tls_config()?;
         let hall = self.hall()?;
         let home = hall.home.shared();
         if home.is_closed() {
@@ -218,12 +219,13 @@ impl Listener {
         }
         hall.end_accepts(|| Error::new(Status::Cancelled, "the listener is drained"));
         let now = clock::now();
+        let end = (!deadline.is_zero()).then(|| now + deadline);
         let drain = Drain {
             recipient,
             frame,
             start: now,
             spread,
-            end: now + deadline,
+            end,
             total: sockets.len(),
             waiting: sockets.clone(),
             sockets,
@@ -264,7 +266,8 @@ impl Acceptor {
             ..RequestOnLoop::new(Arc::clone(&self.hall.loops))
         };
         let on_loop = RequestOnLoop { hall: Some(Arc::clone(&self.hall)), ..on_loop };
-        let request = Request::new(stream, entrance, Some(handshaking), listener.options(), listener.may_start_threads, Some(on_loop));
+        let (tls, options) = (listener.tls_config()?, listener.options());
+        let request = Request::new(stream, tls, entrance, Some(handshaking), options, listener.may_start_threads, Some(on_loop));
         let Some(arrival) = request.begin()? else { return Ok(()) };
         self.hall.waiting().arriving += 1;
         let task = ArrivalTask {
@@ -623,9 +626,10 @@ impl Task for Farewell {
                 }
             }
         }
-        let mut waste = [0; 4096];
+        // The end of an encryption may have waited for room.
+        let _ = self.stream.flush(Patience::None);
         while self.end.is_none_or(|end| now < end) {
-            match self.stream.receive(&mut waste, &mut [], Patience::None) {
+            match self.stream.discard(Patience::None) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return TaskStep::Wait(self.end),
@@ -652,7 +656,7 @@ struct Drain {
     frame: CloseFrame,
     start: Duration,
     spread: Duration,
-    end: Duration,
+    end: Option<Duration>,
     total: usize,
     /// Those who were not told yet.
     waiting: Vec<Weak<Socket>>,
@@ -684,7 +688,7 @@ impl Task for Drain {
             !socket.signals().is_dropped() && socket.failure().is_none() && !(socket.is_closed() && socket.is_flushed())
         };
         self.sockets.retain(|socket| socket.upgrade().as_ref().is_some_and(is_here));
-        let is_late = now >= self.end;
+        let is_late = self.end.is_some_and(|end| now >= end);
         if is_late {
             let reason = Error::new(Status::Cancelled, "the server was drained, and the closing handshake was not done in time");
             for socket in self.sockets.drain(..).filter_map(|socket| socket.upgrade()) {
@@ -696,7 +700,7 @@ impl Task for Drain {
             told.event(&self.recipient, OwnedEvent::of(EventKind::Drained));
             return TaskStep::Done;
         }
-        TaskStep::Wait(Some((now + DRAIN_ROUND).min(self.end)))
+        TaskStep::Wait(Some(now + DRAIN_ROUND))
     }
 
     fn sockets(&self, _sockets: &mut Vec<RawFd>) {}

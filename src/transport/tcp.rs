@@ -1,4 +1,4 @@
-//! A connected socket: the bytes in and out, and the little that differs between systems.
+//! A connected socket: the bytes in and out, plain or encrypted, and the little that differs between systems.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use socket2::Socket;
 
+use super::tls::{Secured, Security};
 use super::wait::{self, Interest, Patience, Wake, Woken};
 
 /// How long a call on the socket itself may wait: the hot path is then one system call, and a cancelled wait ends soon. Shorter ones
 /// last much longer than asked for (1 ms becomes 8, 20 becomes 24, with a kernel tick of 4 ms).
 const SLICE: Duration = Duration::from_millis(20);
 
+/// The most pieces that one call encrypts; what is left goes with the next.
+const MOST_PIECES: usize = 64;
+
 /// A connected stream of bytes. All calls take `&self`: one thread may receive while another sends.
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
+    encryption: Option<Box<Secured>>,
 }
 
 impl Stream {
@@ -29,7 +34,7 @@ impl Stream {
         let _ = socket.set_tcp_nodelay(nodelay);
         #[cfg(any(target_os = "macos", target_os = "ios"))]
         socket.set_nosigpipe(true)?;
-        Ok(Stream { socket })
+        Ok(Stream { socket, encryption: None })
     }
 
     /// Takes a connected socket for a loop: no call on it ever waits, so it needs no time limit of its own.
@@ -37,24 +42,38 @@ impl Stream {
         let _ = socket.set_tcp_nodelay(nodelay);
         #[cfg(any(target_os = "macos", target_os = "ios"))]
         socket.set_nosigpipe(true)?;
-        Ok(Stream { socket })
+        Ok(Stream { socket, encryption: None })
     }
 
     /// Receives into two pieces of memory; 0 = the peer has ended its side.
     #[inline]
     pub fn receive(&self, first: &mut [u8], second: &mut [u8], patience: Patience) -> io::Result<usize> {
-        wait::receive(self.socket.as_fd(), first, second, patience)
+        match &self.encryption {
+            None => wait::receive(self.socket.as_fd(), first, second, patience),
+            Some(secured) => secured.receive(&self.socket, first, second, patience),
+        }
     }
 
-    /// Sends from two pieces of memory; possibly less than all.
+    /// Sends from two pieces of memory; possibly less than all. What is left must come again, as the beginning of the next call: encrypted
+    /// bytes can only be sent as they are.
     #[inline]
     pub fn send(&self, first: &[u8], second: &[u8], patience: Patience) -> io::Result<usize> {
-        wait::send(self.socket.as_fd(), first, second, patience)
+        match &self.encryption {
+            None => wait::send(self.socket.as_fd(), first, second, patience),
+            Some(secured) => secured.send(&self.socket, &mut [first, second], patience),
+        }
     }
 
-    /// Sends from many pieces of memory; possibly less than all.
+    /// Sends from many pieces of memory; as `send`.
     pub fn send_parts(&self, header: &[u8], first: &[u8], rest: &[&[u8]], patience: Patience) -> io::Result<usize> {
-        wait::send_parts(self.socket.as_fd(), header, first, rest, patience)
+        let Some(secured) = &self.encryption else {
+            return wait::send_parts(self.socket.as_fd(), header, first, rest, patience);
+        };
+        let mut pieces = [&[][..]; MOST_PIECES];
+        (pieces[0], pieces[1]) = (header, first);
+        let count = rest.len().min(MOST_PIECES - 2);
+        pieces[2..count + 2].copy_from_slice(&rest[..count]);
+        secured.send(&self.socket, &mut pieces[..count + 2], patience)
     }
 
     /// Waits for the socket, the bell, or the time.
@@ -62,10 +81,58 @@ impl Stream {
         wait::wait_any(&[self.as_descriptor()], interest, wake, timeout)
     }
 
-    /// Nothing more will be sent.
+    /// Nothing more will be sent. What of that the socket does not take at once leaves with `flush`.
     pub fn end_sending(&self) {
-        // A connection that is gone already cannot be ended again.
-        let _ = self.socket.shutdown(Shutdown::Write);
+        match &self.encryption {
+            // A connection that is gone already cannot be ended again.
+            None => drop(self.socket.shutdown(Shutdown::Write)),
+            Some(secured) => secured.end_sending(&self.socket),
+        }
+    }
+
+    /// Whether the encryption has something to send by itself: an alert, a ticket, the end.
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        self.encryption.as_ref().is_some_and(|secured| secured.wants_write())
+    }
+
+    /// Sends what the encryption has to send by itself. Only for whoever may send now.
+    pub fn flush(&self, patience: Patience) -> io::Result<()> {
+        self.encryption.as_ref().map_or(Ok(()), |secured| secured.flush(&self.socket, patience))
+    }
+
+    /// Whether a receive may have something to deliver though the socket never becomes readable again. `was_filled`: the last one took all that it
+    /// had room for, which says nothing where bytes are encrypted.
+    #[inline]
+    pub fn may_have_more(&self, was_filled: bool) -> bool {
+        self.encryption.as_ref().map_or(was_filled, |secured| secured.may_have_more())
+    }
+
+    /// Receives bytes as they come from the network, and throws them away; 0 = the end. Nothing else can be received after that.
+    pub fn discard(&self, patience: Patience) -> io::Result<usize> {
+        wait::receive(self.socket.as_fd(), &mut [0; 4096], &mut [], patience)
+    }
+
+    /// What is known of the encryption, if there is one.
+    pub fn security(&self) -> Option<Security> {
+        self.encryption.as_ref().map(|secured| secured.security())
+    }
+
+    /// Whether the encryption is still being agreed on.
+    #[cfg(feature = "tls")]
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.encryption.as_ref().is_some_and(|secured| secured.is_handshaking())
+    }
+
+    /// The same stream, encrypted from now on.
+    #[cfg(feature = "tls")]
+    pub(super) fn with_encryption(self, secured: Secured) -> Stream {
+        Stream { encryption: Some(Box::new(secured)), ..self }
+    }
+
+    /// Bytes that this stream owns beside its socket.
+    pub fn memory(&self) -> usize {
+        self.encryption.as_ref().map_or(0, |secured| secured.memory())
     }
 
     /// Ends both directions; wakes whoever waits on the socket. The descriptor stays until the last user is gone.

@@ -1,11 +1,13 @@
 """websockets_server.py PROBE_CLIENT: python websockets as the server of probe_client, whose printed events are compared.
 
+With JUDGE_CERTIFICATE and JUDGE_KEY (PEM files) in the environment, over TLS.
 One line a case, "ok - NAME" or "not ok - NAME: WHY". Exits with 1 if one failed.
 """
 
 import hashlib
 import http
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -44,8 +46,18 @@ def refuse(connection, request):
     return None
 
 
+def security():
+    """TLS, if the environment names a certificate."""
+    if "JUDGE_CERTIFICATE" not in os.environ:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["JUDGE_CERTIFICATE"], os.environ["JUDGE_KEY"])
+    return context
+
+
+secure = security()
 server = serve(
-    handle, "127.0.0.1", 0, compression=None, max_size=None, subprotocols=["superchat"], process_request=refuse,
+    handle, "127.0.0.1", 0, compression=None, max_size=None, subprotocols=["superchat"], process_request=refuse, ssl=secure,
     select_subprotocol=lambda connection, offered: "superchat" if "superchat" in offered else None,
 )
 port = server.socket.getsockname()[1]
@@ -53,7 +65,7 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def probe(path="/", **environment):
-    command = [sys.argv[1], f"ws://127.0.0.1:{port}{path}"]
+    command = [sys.argv[1], f"{'wss' if secure else 'ws'}://127.0.0.1:{port}{path}"]
     run = subprocess.run(command, env={**os.environ, "PROBE_TIMEOUT": "10", **environment}, capture_output=True, timeout=60)
     return run.stdout.decode().splitlines()
 

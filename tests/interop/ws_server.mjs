@@ -1,9 +1,12 @@
 // ws_server.mjs PROBE_CLIENT: node ws as the server of probe_client, whose printed events are compared.
 // ws_server.mjs --echo [--wrong]: an echo server for the harness's own test; prints its URL. --wrong swaps text and binary and spoils closes.
 //
+// With JUDGE_CERTIFICATE and JUDGE_KEY (PEM files) in the environment, over TLS.
 // One line a case, "ok - NAME" or "not ok - NAME: WHY". Exits with 1 if one failed.
 import { createHash } from 'node:crypto';
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 
@@ -19,9 +22,10 @@ let over = Promise.resolve(); // when the conversation has ended on this side to
 
 const isEcho = process.argv[2] === '--echo';
 const isWrong = process.argv[3] === '--wrong';
+const { JUDGE_CERTIFICATE: certificate, JUDGE_KEY: key } = process.env;
+const secure = certificate && createServer({ cert: readFileSync(certificate), key: readFileSync(key) }).listen(0, '127.0.0.1');
 const server = new WebSocketServer({
-  host: '127.0.0.1',
-  port: 0,
+  ...(secure ? { server: secure } : { host: '127.0.0.1', port: 0 }),
   perMessageDeflate: false,
   maxPayload: 64 << 20,
   handleProtocols: (offered) => (offered.has('superchat') ? 'superchat' : false),
@@ -50,7 +54,7 @@ async function test(name, lines, does, path = '/', environment = {}) {
   over = Promise.resolve();
   try {
     const env = { ...process.env, PROBE_TIMEOUT: '10', ...environment };
-    const { stdout } = await promisify(execFile)(process.argv[2], [`ws://127.0.0.1:${port}${path}`], { env, timeout: 60000 });
+    const { stdout } = await promisify(execFile)(process.argv[2], [`${secure ? 'wss' : 'ws'}://127.0.0.1:${port}${path}`], { env, timeout: 60000 });
     const printed = stdout.split('\n').slice(0, -1);
     expect(lines.length, printed.length);
     // A line ending in … is only the start of one.

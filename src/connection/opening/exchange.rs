@@ -38,7 +38,7 @@ impl HeadExchange {
             match stream.send(&self.outgoing[self.sent..], &[], Patience::None) {
                 Ok(count) => self.sent += count,
                 Err(error) if is_nothing(&error) => return Ok(None),
-                Err(error) => return Err(lost(&error)),
+                Err(error) => return Err(last_words(stream).unwrap_or_else(|| lost(&error))),
             }
         }
         Ok(Some(()))
@@ -116,6 +116,13 @@ impl HeadExchange {
             Err(error) => Err(lost(&error)),
         }
     }
+}
+
+/// What an encrypted peer has said before it went: its alert explains more than the broken socket does.
+fn last_words(stream: &Stream) -> Option<Error> {
+    stream.security()?;
+    let error = stream.receive(&mut [0; READ], &mut [], Patience::None).err().filter(|error| !is_nothing(error))?;
+    Some(lost(&error))
 }
 
 fn is_nothing(error: &io::Error) -> bool {

@@ -1,4 +1,5 @@
-//! A client's way to an answer, as one step machine that never waits: look the name up, connect, send the request, read the answer.
+//! A client's way to an answer, as one step machine that never waits: look the name up, connect, agree on TLS, send the request, read the answer.
+//! And a server's, to a request ([`Arrival`]).
 //!
 //! Whoever waits drives it: [`Opening::step`] until it is done; after [`OpeningStep::Blocked`], wait for what [`Opening::waits`] names; after
 //! [`OpeningStep::LookUp`], resolve the name however that is done there, and tell [`Opening::found`].
@@ -15,6 +16,7 @@ pub use exchange::HeadExchange;
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Phase, Result, Status};
@@ -23,6 +25,7 @@ use crate::options::SharedOptions;
 use crate::protocol::Url;
 use crate::protocol::handshake::{Agreement, ClientHandshake, Key, Offer, Refusal};
 use crate::transport::dial::{self, How, Race, RaceStep};
+use crate::transport::tls::{Configurations, Handshake, Security};
 use crate::transport::{Interest, Stream};
 use limit::Limit;
 
@@ -47,6 +50,8 @@ pub struct Plan {
     pub headers: Headers,
     /// The connection, if there is one already; then there is no other.
     pub stream: Option<Stream>,
+    /// What the session has ready for TLS.
+    pub tls: Arc<Configurations>,
     /// Randomness.
     pub sources: &'static OpeningSources,
 }
@@ -70,6 +75,8 @@ pub struct Reply {
     pub remote_address: String,
     /// This side's address.
     pub local_address: String,
+    /// How the connection is secured, if it is.
+    pub security: Option<Security>,
 }
 
 /// What a step did.
@@ -103,6 +110,7 @@ pub struct Opening {
     url: Url,
     options: SharedOptions,
     headers: Headers,
+    tls: Arc<Configurations>,
     sources: &'static OpeningSources,
     whole: Limit,
     stage: Stage,
@@ -115,6 +123,7 @@ enum Stage {
     Start(Option<Stream>),
     LookUp(Box<LookUp>),
     Dial(Box<Dial>),
+    Secure(Box<Securing>),
     Send(Box<Asking>),
     Head(Box<Asking>),
     Body(Box<Refused>),
@@ -134,6 +143,14 @@ struct LookUp {
 struct Dial {
     ask: Ask,
     race: Race,
+}
+
+/// A connection on which TLS is being agreed on.
+#[derive(Debug)]
+struct Securing {
+    ask: Ask,
+    handshake: Handshake,
+    interest: Interest,
 }
 
 /// The request, and the judge of its answer.
@@ -170,9 +187,9 @@ enum Moved {
 impl Opening {
     /// An opening that has done nothing yet; its time runs from now.
     pub fn new(plan: Plan, now: Duration) -> Opening {
-        let Plan { url, options, headers, stream, sources } = plan;
+        let Plan { url, options, headers, stream, tls, sources } = plan;
         let whole = Limit::new(options.handshake_timeout, now);
-        Opening { url, options, headers, sources, whole, stage: Stage::Start(stream) }
+        Opening { url, options, headers, tls, sources, whole, stage: Stage::Start(stream) }
     }
 
     /// Goes on as far as it can without waiting. After an answer or an error it is over.
@@ -182,6 +199,7 @@ impl Opening {
                 Stage::Start(stream) => self.start(stream, now)?,
                 Stage::LookUp(look_up) => self.look_up(look_up, now)?,
                 Stage::Dial(dial) => self.dial(dial, now)?,
+                Stage::Secure(securing) => self.secure(securing, now)?,
                 Stage::Send(asking) => self.send(asking, now)?,
                 Stage::Head(asking) => self.read_head(asking, now)?,
                 Stage::Body(refused) => self.read_body(refused, now),
@@ -219,6 +237,7 @@ impl Opening {
                 sockets: dial.race.descriptors().map(|socket| (socket, Interest::WRITE)).collect(),
                 until: earliest(dial.race.until(), whole),
             },
+            Stage::Secure(securing) => one(securing.handshake.stream(), securing.interest, whole),
             Stage::Send(asking) => one(&asking.stream, Interest::WRITE, whole),
             Stage::Head(asking) => one(&asking.stream, Interest::READ, whole),
             Stage::Body(refused) => one(&refused.asking.stream, Interest::READ, earliest(refused.limit.end(), whole)),
@@ -239,7 +258,7 @@ impl Opening {
         };
         let ask = Ask { handshake: ClientHandshake::new(Key::from_nonce((self.sources.nonce)()?), &offer)? };
         if let Some(stream) = stream {
-            return Ok(Moved::To(self.ask(ask, stream)));
+            return Ok(Moved::To(self.connected(ask, stream)?));
         }
         let (host, port) = (self.url.host().to_owned(), self.url.port());
         if let Some(address) = dial::literal(&host, port) {
@@ -273,10 +292,29 @@ impl Opening {
 
     fn dial(&mut self, mut dial: Box<Dial>, now: Duration) -> Result<Moved> {
         match dial.race.step(now) {
-            RaceStep::Won(stream) => Ok(Moved::To(self.ask(dial.ask, stream))),
+            RaceStep::Won(stream) => Ok(Moved::To(self.connected(dial.ask, stream)?)),
             RaceStep::Running if !self.whole.is_over(now) => Ok(Moved::Blocked(Stage::Dial(dial))),
             RaceStep::Running | RaceStep::Lost => Err(dial.race.into_error("no connection", Phase::Connect, now)),
         }
+    }
+
+    /// There is a connection to the server: TLS, if the URL wants it, else the request.
+    fn connected(&self, ask: Ask, stream: Stream) -> Result<Stage> {
+        if !self.url.is_secure() {
+            return Ok(self.ask(ask, stream));
+        }
+        let name = self.options.tls_server_name.as_deref().unwrap_or(self.url.host());
+        let handshake = Handshake::client(stream, &self.tls.client(&self.options.tls)?, name)?;
+        Ok(Stage::Secure(Box::new(Securing { ask, handshake, interest: Interest::WRITE })))
+    }
+
+    fn secure(&mut self, mut securing: Box<Securing>, now: Duration) -> Result<Moved> {
+        let Some(interest) = securing.handshake.step()? else {
+            return Ok(Moved::To(self.ask(securing.ask, securing.handshake.into_stream())));
+        };
+        self.whole.check(now, Phase::Tls, "the server did not finish the TLS handshake")?;
+        securing.interest = interest;
+        Ok(Moved::Blocked(Stage::Secure(securing)))
     }
 
     fn ask(&self, ask: Ask, stream: Stream) -> Stage {
@@ -322,9 +360,9 @@ impl Opening {
         let address = |address: std::io::Result<String>| address.unwrap_or_else(|_| self.url.authority());
         let (remote_address, local_address) = (address(stream.remote_address()), address(stream.local_address()));
         let verdict = ask.handshake.judge(head.status, head.minor_version, &head.headers);
-        let early = exchange.into_rest();
+        let (early, security) = (exchange.into_rest(), stream.security());
         let request = write_request("GET", self.url.target(), ask.handshake.request_headers());
-        Moved::Done(Box::new(Reply { request, head, verdict, stream, early, body, remote_address, local_address }))
+        Moved::Done(Box::new(Reply { request, head, verdict, stream, early, body, remote_address, local_address, security }))
     }
 }
 

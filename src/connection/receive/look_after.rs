@@ -83,7 +83,7 @@ impl ReceiveHalf {
     /// One read into a small buffer; false if there was nothing.
     fn read_ahead(&mut self, connection: &Connection) -> bool {
         let Ok(mut buffer) = Buffer::take(Use::Receive, READ_AHEAD) else { return false };
-        match self.count(connection.stream.receive(buffer.room(), &mut [], Patience::None), READ_AHEAD) {
+        match self.count(connection, connection.stream.receive(buffer.room(), &mut [], Patience::None), READ_AHEAD) {
             Ok(count) => {
                 buffer.add(count);
                 self.buffer = Some(buffer);

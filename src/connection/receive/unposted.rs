@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use super::super::buffers::buffer_of;
 use super::{Connection, Error, Item, ReadError, ReceiveHalf, Received, Result, ended, is_nothing, lost};
+use crate::error::Status;
 use crate::protocol::{MessageKind, Piece};
 use crate::transport::Patience;
 
@@ -64,12 +65,12 @@ impl ReceiveHalf {
 
     /// Whether something may come without the socket becoming readable again: the last read left something, or something was read and is here.
     pub fn may_have_more(&self) -> bool {
-        self.was_filled || self.has_input() || self.is_ending
+        self.was_filled || self.has_held()
     }
 
-    /// Nothing is left in the socket, as far as this was found out.
-    pub fn note_drained(&mut self) {
-        self.was_filled = false;
+    /// The socket has become readable: until a read shows something else, there is something.
+    pub fn expect_more(&mut self) {
+        self.was_filled = true;
     }
 
     /// Whether the next byte begins a message, apart from what is held of it.
@@ -80,17 +81,25 @@ impl ReceiveHalf {
     /// Reads into memory of the loop, behind what is held of the next message; `None` if nothing is there. How much of `room` is filled.
     pub fn read_whole(&mut self, connection: &Connection, room: &mut [u8]) -> Result<Option<usize>> {
         let mut held = 0;
-        if let Some(buffer) = self.buffer.take() {
-            held = buffer.filled().len();
-            room[..held].copy_from_slice(buffer.filled());
+        if let Some(mut buffer) = self.buffer.take() {
+            held = buffer.filled().len().min(room.len());
+            room[..held].copy_from_slice(&buffer.filled()[..held]);
+            buffer.consume(held);
+            if !buffer.is_empty() {
+                self.buffer = Some(buffer);
+            }
+            if !self.is_cut || held == room.len() {
+                return Ok(Some(held));
+            }
         }
         let received = connection.stream.receive(&mut room[held..], &mut [], Patience::None);
-        match self.count(received, room.len() - held) {
-            Ok(count) => Ok(Some(held + count)),
+        match self.count(connection, received, room.len() - held) {
+            Ok(count) => {
+                self.is_cut = false;
+                Ok(Some(held + count))
+            }
             Err(error) => {
-                if held > 0 {
-                    self.buffer = Some(buffer_of(&room[..held])?);
-                }
+                self.hold(&room[..held])?;
                 match error {
                     ReadError::Socket(error) if is_nothing(&error) => Ok(None),
                     ReadError::Socket(error) => Err(lost(&error)),
@@ -103,7 +112,33 @@ impl ReceiveHalf {
 
     /// Keeps bytes that [`ReceiveHalf::read_whole`] has read and nobody has taken; they come first with the next read.
     pub fn hold(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer = Some(buffer_of(bytes)?);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.buffer = Some(match self.buffer.take() {
+            None => buffer_of(bytes)?,
+            Some(behind) => {
+                let mut all = Vec::new();
+                all.try_reserve_exact(bytes.len() + behind.filled().len())
+                    .map_err(|_| Error::new(Status::NotEnoughMemory, format!("there is no memory for {} bytes", bytes.len())))?;
+                all.extend_from_slice(bytes);
+                all.extend_from_slice(behind.filled());
+                buffer_of(&all)?
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether something was received and not delivered.
+    pub fn has_held(&self) -> bool {
+        self.has_input() && !self.is_cut || self.is_ending
+    }
+
+    /// Whether a whole message must not begin here: 4317 in the middle of one that is received in pieces.
+    pub fn check_whole(&self) -> Result<()> {
+        if self.is_inside_message() && !self.expects_whole() {
+            return Err(Error::new(Status::InvalidOperation, "the message was begun in pieces and must be received to its end in pieces"));
+        }
         Ok(())
     }
 
@@ -130,10 +165,12 @@ impl ReceiveHalf {
                 Ok((used, if is_close { NextWhole::Close } else { NextWhole::Nothing }))
             }
             (_, None) => {
-                self.buffer = Some(buffer_of(bytes)?);
+                self.hold(bytes)?;
+                self.is_cut = true;
                 // A frame of which all is here, and which is still not usual, is a fragment or a violation: step by step.
                 let is_held = self.decoder.frame_size(bytes).is_none_or(|size| size > bytes.len() as u64 && size <= MOST_HELD);
                 if !is_held || self.decoder.starts_unusual(bytes) {
+                    self.is_cut = false;
                     self.begin_assembly();
                 }
                 Ok((bytes.len(), NextWhole::Cut))

@@ -41,7 +41,7 @@ impl Connection {
         }
         let Some(turn) = Turn::take(self, &mut outbox) else { return Ok(AtOnce::NotUsual) };
         drop(outbox);
-        let key = (self.role == Role::Client).then(self.sources.masking_key);
+        let key = (self.role() == Role::Client).then(self.sources.masking_key);
         let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
         let length = write_small_frame(&mut bytes, kind, payload, key);
         match self.stream.send(&bytes[..length], &[], Patience::Slice) {

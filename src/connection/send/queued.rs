@@ -86,7 +86,7 @@ impl Connection {
         if message.must_be_whole && encoder.is_inside_message() {
             return Err(SendError::NotWhole.into());
         }
-        let key = (self.role == Role::Client).then(self.sources.masking_key);
+        let key = (self.role() == Role::Client).then(self.sources.masking_key);
         let header = encoder.data(message.kind, message.ends_message, length as u64, key)?;
         if message.kind == MessageKind::Text && self.hot.checks_sent_text() {
             for part in message.parts {
@@ -124,7 +124,7 @@ impl Connection {
 
     /// Sends a prepared message without waiting; otherwise as [`Connection::send_or_queue`], with 4317 in the middle of a fragmented message.
     pub fn send_prepared_or_queue(&self, message: &Prepared, manner: Manner) -> Result<Accepted> {
-        if self.role == Role::Client || message.frame.len() > SEGMENT {
+        if self.role() == Role::Client || message.frame.len() > SEGMENT {
             let parts = [message.payload()];
             let outgoing = Outgoing { kind: message.kind, ends_message: true, must_be_whole: true, parts: &parts };
             return self.send_or_queue(&outgoing, manner);
@@ -174,9 +174,14 @@ impl Connection {
         self.outbox().take_told()
     }
 
-    /// Every one that waits to be told, though its bytes have not left: nobody will send them any more.
-    pub fn take_all_told(&self) -> Vec<usize> {
-        self.outbox().take_all_told()
+    /// Those whose bytes will never leave.
+    pub fn take_lost(&self) -> Vec<usize> {
+        self.outbox().take_lost()
+    }
+
+    /// Nothing that waits is sent any more.
+    pub fn abandon_sends(&self) {
+        self.outbox().abandon_work();
     }
 
     /// Whether a write may have been what somebody waits for.
@@ -320,7 +325,7 @@ impl Turn<'_> {
         if !told.is_empty() {
             outbox.told().extend(told);
         }
-        if outbox.has_work() || outbox.ends_when_empty {
+        if outbox.has_work() || outbox.ends_when_empty || self.connection.stream.wants_write() {
             drop(outbox);
             self.settle();
         } else {

@@ -83,9 +83,8 @@ pub fn respond(stream: &Stream, options: &Options, stay: &Stay<'_>, answer: Vec<
 fn end(stream: &Stream, stay: &Stay<'_>) {
     stream.end_sending();
     let whole = Deadline::new(Some(LAST_WORDS), Phase::Http, "the client did not end the connection");
-    let mut waste = [0; 4096];
     loop {
-        match stream.receive(&mut waste, &mut [], Patience::None) {
+        match stream.discard(Patience::None) {
             Ok(0) => break,
             Ok(_) => {
                 if whole.remaining().is_err() {

@@ -72,7 +72,7 @@ fn exchange(connection: &Connection, frame: CloseFrame) -> Result<()> {
         Role::Client => {
             let time = wait.remaining().ok().flatten().map_or(LAST_WORDS, |remaining| remaining.min(LAST_WORDS));
             read_to_end(connection, claim.half(), time);
-            connection.stream().end_sending();
+            connection.end_sending_when_flushed();
         }
     }
     Ok(())

@@ -132,12 +132,9 @@ impl Socket {
         self.tell(OwnedEvent::ended(waits, result));
     }
 
+    /// This side's end, behind all that waits. RFC 6455 §7.1.1: a server's comes first, so that it is the one that keeps TIME_WAIT.
     fn end_tcp(&self) {
-        match self.role() {
-            // RFC 6455 §7.1.1: the server ends the TCP connection first, so that it is the one that keeps TIME_WAIT.
-            Role::Server => self.end_sending_when_flushed(),
-            Role::Client => self.stream().end_sending(),
-        }
+        self.end_sending_when_flushed();
     }
 
     /// Goes on with a close: after something was received or written, or when a deadline may have passed. When to look again.

@@ -44,6 +44,8 @@ pub(super) struct Core {
     timers: Timers,
     wishes: Vec<Wish>,
     pub(super) now: Duration,
+    /// Whether the connection that is looked at may have something in its socket.
+    pub(super) is_readable: bool,
 }
 
 /// Who is on the loop.
@@ -78,6 +80,7 @@ impl Core {
             timers: Timers::default(),
             wishes: Vec::new(),
             now: clock::now(),
+            is_readable: false,
         }
     }
 
@@ -159,6 +162,7 @@ impl Core {
                 if is_readable {
                     let mut state = socket.state();
                     state.is_readable = true;
+                    state.has_ended |= event.is_read_closed() || event.is_error();
                     is_new = !std::mem::replace(&mut state.is_queued, true);
                 }
                 if event.is_writable() && socket.wants_to_write() {
@@ -293,7 +297,11 @@ impl Core {
     fn detach(&mut self, socket: &Arc<Socket>) {
         socket.closing_failed(&handle_closed());
         socket.cancel_receive(handle_closed());
-        for context in socket.take_all_told() {
+        for context in socket.take_told() {
+            socket.tell(OwnedEvent { operation_context: context, ..OwnedEvent::of(EventKind::Sent) });
+        }
+        socket.abandon_sends();
+        for context in socket.take_lost() {
             let event = OwnedEvent::ended(EventKind::Sent, Err(handle_closed()));
             socket.tell(OwnedEvent { operation_context: context, ..event });
         }
@@ -315,6 +323,10 @@ impl Core {
     pub(super) fn flushed(&mut self, socket: &Arc<Socket>) {
         for context in socket.take_told() {
             self.tell(socket, OwnedEvent { operation_context: context, ..OwnedEvent::of(EventKind::Sent) });
+        }
+        for context in socket.take_lost() {
+            let error = if socket.signals().is_dropped() { Some(handle_closed()) } else { socket.check_sending().err() };
+            self.tell(socket, OwnedEvent { operation_context: context, error, ..OwnedEvent::of(EventKind::Sent) });
         }
         if socket.take_room(socket.queue_limit()) {
             self.tell(socket, OwnedEvent::of(EventKind::Writable));

@@ -10,7 +10,7 @@ use super::core::{Core, Item};
 use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
 use super::lent::LEAST;
 use super::socket::{Posted, Socket};
-use super::{Shared, lock};
+use super::{Shared, Wish, lock};
 use crate::connection::{Ahead, MessageStep, NextWhole, ReceiveHalf, Received, Step};
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::MessageKind;
@@ -73,11 +73,12 @@ impl Core {
                 drop(state);
                 return self.discard(socket, key);
             }
-            if state.is_over || !(state.is_readable || matches!(state.receive, Some(Posted::Message))) {
+            if state.is_over || !(state.is_readable || state.is_held || matches!(state.receive, Some(Posted::Message))) {
                 return;
             }
             let posted = state.receive.take();
             let is_whole = state.is_whole;
+            self.is_readable = state.is_readable;
             state.is_busy = true;
             state.is_receiving = posted.is_some();
             drop(state);
@@ -111,24 +112,26 @@ impl Core {
         mut posted: Posted,
     ) -> bool {
         let Some(mut claim) = socket.claim_for_loop() else {
-            return put_back(socket, posted, true);
+            return put_back(socket, posted, Left::UNKNOWN);
         };
+        self.tell_readiness(claim.half());
         let outcome = self.receive(shared, socket, claim.half(), &mut posted);
         if claim.half().take_life() {
-            socket.note_life(self.now);
+            self.has_lived(socket);
         }
-        let is_filled = !matches!(outcome, Outcome::Blocked) && claim.half().may_have_more();
+        let left = Left::of(claim.half(), matches!(outcome, Outcome::Blocked));
         let message = if let Outcome::Message(_) = outcome { claim.half().take_message() } else { None };
         let heard = std::iter::from_fn(|| claim.half().take_heard()).collect::<Vec<_>>();
         drop(claim);
         heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
         if let Outcome::Blocked = outcome {
-            return put_back(socket, posted, is_filled);
+            return put_back(socket, posted, left);
         }
-        let is_end = matches!(outcome, Outcome::Failed(_) | Outcome::Received(Received::Close) | Outcome::View(Received::Close, _));
+        let is_end = matches!(&outcome, Outcome::Failed(error) if is_terminal(error))
+            || matches!(outcome, Outcome::Received(Received::Close) | Outcome::View(Received::Close, _));
         let mut state = socket.state();
         (state.is_busy, state.is_receiving, state.is_cancelled) = (false, false, false);
-        state.is_readable = is_filled;
+        (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held);
         state.receive_deadline = None;
         state.is_over |= is_end;
         drop(state);
@@ -138,7 +141,8 @@ impl Core {
                     socket.tell_close();
                 }
                 let length = if let Received::Piece(piece) = received { piece.length } else { 0 };
-                let event = Event { length, received: Some(received), ..Event::of(EventKind::Received) };
+                let data_at = if let Posted::Buffer(buffer) = &mut posted { buffer.as_mut().as_ptr() } else { std::ptr::null() };
+                let event = Event { data_at, length, received: Some(received), ..Event::of(EventKind::Received) };
                 self.deliver(shared, delivery, socket, recipient, &event);
             }
             Outcome::View(received, data) => {
@@ -221,33 +225,38 @@ impl Core {
         socket: &Arc<Socket>,
         recipient: &dyn Recipient,
     ) -> bool {
-        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, true, false) };
+        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, Left::UNKNOWN, false) };
         let half = claim.half();
+        self.tell_readiness(half);
         let result = if half.is_between_messages() {
             self.read_in_place(shared, delivery, socket, recipient, half)
         } else {
             self.read_apart(shared, delivery, socket, recipient, half)
         };
         if half.take_life() {
-            socket.note_life(self.now);
+            self.has_lived(socket);
         }
-        let more = half.may_have_more() && !matches!(result, Ok(More::Blocked));
-        // Something held is only worth another look if it is not the beginning of a message that was cut.
-        let more = more && !matches!(result, Ok(More::Cut { filled: false }));
+        let left = Left::of(half, matches!(result, Ok(More::Blocked)));
         let heard = std::iter::from_fn(|| half.take_heard()).collect::<Vec<_>>();
         drop(claim);
         heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
         match result {
             Ok(More::Close) => {
                 socket.tell_close();
-                put_back_whole(socket, false, true);
+                put_back_whole(socket, Left::NOTHING, true);
                 let event = Event { received: Some(Received::Close), ..Event::of(EventKind::Received) };
                 self.deliver(shared, delivery, socket, recipient, &event);
                 false
             }
-            Ok(_) => put_back_whole(socket, more, false),
+            Ok(More::NoRoom) => {
+                put_back_whole(socket, Left { held: true, ..left }, false);
+                // The rest has its turn with the next batch.
+                self.come_back(socket);
+                false
+            }
+            Ok(_) => put_back_whole(socket, left, false),
             Err(error) => {
-                put_back_whole(socket, false, true);
+                put_back_whole(socket, Left::NOTHING, true);
                 let error = socket.receive_failed(error);
                 self.deliver_error(shared, delivery, socket, recipient, error);
                 false
@@ -312,7 +321,7 @@ impl Core {
                 }
                 NextWhole::Close => return Ok(More::Close),
                 NextWhole::Nothing => {}
-                NextWhole::Cut => return Ok(More::Cut { filled: !half.is_between_messages() || half.was_filled() }),
+                NextWhole::Cut => return Ok(More::Maybe),
             }
         }
         Ok(More::Maybe)
@@ -353,20 +362,21 @@ impl Core {
         socket: &Arc<Socket>,
         _recipient: &dyn Recipient,
     ) -> bool {
-        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, true, false) };
+        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, Left::UNKNOWN, false) };
+        self.tell_readiness(claim.half());
         let ahead = claim.half().look_after(socket);
         if claim.half().take_life() {
-            socket.note_life(self.now);
+            self.has_lived(socket);
         }
         let heard = std::iter::from_fn(|| claim.half().take_heard()).collect::<Vec<_>>();
-        let more = ahead != Ahead::Nothing || claim.half().may_have_more();
+        let left = Left::of(claim.half(), false);
         drop(claim);
         heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
         let mut state = socket.state();
         state.is_busy = false;
-        state.is_readable = more;
+        (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held || ahead == Ahead::Data);
         // A receive that was posted meanwhile finds what lies there.
-        more && (state.receive.is_some() || ahead == Ahead::Nothing)
+        state.receive.is_some() || left.in_socket && ahead == Ahead::Nothing
     }
 
     /// What still comes on a connection that is being closed is of no use, apart from the peer's close frame.
@@ -406,11 +416,34 @@ impl Core {
             }
         }
         drop(claim);
-        socket.state().is_readable = is_filled;
+        {
+            let mut state = socket.state();
+            (state.is_readable, state.is_held) = (is_filled, false);
+        }
         if is_filled {
             self.requeue(key, socket);
         }
         self.look_at(key);
+    }
+
+    /// Something was received; if it was asked for, the next question has its own time.
+    #[inline]
+    fn has_lived(&mut self, socket: &Arc<Socket>) {
+        socket.note_life(self.now);
+        if socket.is_asked.load(Ordering::Relaxed) {
+            socket.is_asked.store(false, Ordering::Relaxed);
+            socket.shared().wish(Wish::Look(Arc::clone(socket)));
+        }
+    }
+
+    fn tell_readiness(&self, half: &mut ReceiveHalf) {
+        if self.is_readable {
+            half.expect_more();
+        }
+    }
+
+    fn come_back(&mut self, socket: &Socket) {
+        self.requeue(socket.key.load(Ordering::Relaxed), socket);
     }
 
     fn tell_heard(&mut self, socket: &Arc<Socket>, is_ping: bool, payload: Box<[u8]>) {
@@ -423,21 +456,17 @@ impl Core {
 enum More {
     Maybe,
     Blocked,
-    /// The next message is not all here; `filled`: the rest may be there already.
-    Cut {
-        filled: bool,
-    },
     /// The program has to take what it was given first.
     NoRoom,
     Close,
 }
 
 /// Nothing was there for it: the receive is posted again, unless it was cancelled meanwhile. Always false: there is nothing more to do now.
-fn put_back(socket: &Arc<Socket>, posted: Posted, is_readable: bool) -> bool {
+fn put_back(socket: &Arc<Socket>, posted: Posted, left: Left) -> bool {
     let mut state = socket.state();
     state.is_busy = false;
     state.is_receiving = false;
-    state.is_readable = is_readable;
+    (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held);
     if std::mem::take(&mut state.is_cancelled) {
         drop(state);
         socket.tell(OwnedEvent::ended(EventKind::Received, Err(Error::new(Status::Cancelled, "the operation was cancelled"))));
@@ -447,13 +476,34 @@ fn put_back(socket: &Arc<Socket>, posted: Posted, is_readable: bool) -> bool {
     false
 }
 
-fn put_back_whole(socket: &Socket, is_readable: bool, is_over: bool) -> bool {
+fn put_back_whole(socket: &Socket, left: Left, is_over: bool) -> bool {
     let mut state = socket.state();
     state.is_busy = false;
     state.is_receiving = false;
-    state.is_readable = is_readable;
+    (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held);
     state.is_over |= is_over;
-    is_readable && !state.is_over
+    (state.is_readable || state.is_held) && !state.is_over
+}
+
+/// What there is to receive after a look.
+#[derive(Clone, Copy)]
+struct Left {
+    in_socket: bool,
+    held: bool,
+}
+
+impl Left {
+    const NOTHING: Left = Left { in_socket: false, held: false };
+    const UNKNOWN: Left = Left { in_socket: true, held: true };
+
+    fn of(half: &ReceiveHalf, is_blocked: bool) -> Left {
+        Left { in_socket: half.was_filled() && !is_blocked, held: half.has_held() }
+    }
+}
+
+/// Whether nothing can be received after this error.
+fn is_terminal(error: &Error) -> bool {
+    !matches!(error.status(), Status::InvalidOperation | Status::NotEnoughMemory | Status::Cancelled | Status::Timeout)
 }
 
 impl Socket {
@@ -484,17 +534,22 @@ impl Socket {
     fn look_at_life(self: &Arc<Self>, now: Duration) -> Option<Duration> {
         // Since then, in milliseconds that may have gone round.
         let since = (now.as_millis() as u32).wrapping_sub(self.last_life.load(Ordering::Relaxed));
-        (**self).note_life(now.saturating_sub(Duration::from_millis(since.into())));
+        // In whole milliseconds, so that the same moment is not taken for a later one.
+        let at = (now.as_millis() as u64).saturating_sub(since.into());
+        self.has_lived_at(Duration::from_millis(at));
         let is_blocked = {
             let state = self.state();
-            state.is_readable && state.receive.is_none() && !state.is_whole && state.closing.is_none()
+            (state.is_readable || state.is_held) && state.receive.is_none() && !state.is_whole && state.closing.is_none()
         };
         match self.keep_alive(now, false, is_blocked) {
             Ok(due) => {
                 self.flush();
                 match due {
                     // A ping that was due is out: the next look is for its answer.
-                    Some(due) if due <= now => self.keep_alive(now, false, false).ok().flatten(),
+                    Some(due) if due <= now => {
+                        self.is_asked.store(true, Ordering::Relaxed);
+                        self.keep_alive(now, false, false).ok().flatten()
+                    }
                     due => due,
                 }
             }

@@ -49,6 +49,8 @@ pub struct Socket {
     pub(super) batch: AtomicU32,
     /// When something was last received, in milliseconds of the clock.
     pub(super) last_life: AtomicU32,
+    /// A ping of the library's has gone out, and nothing has come since.
+    pub(super) is_asked: AtomicBool,
     /// What was gathered in this batch is going to be written at its end.
     pub(super) is_corked: AtomicBool,
     state: Mutex<State>,
@@ -65,8 +67,12 @@ pub(super) struct State {
     pub is_receiving: bool,
     /// That receive was cancelled meanwhile.
     pub is_cancelled: bool,
-    /// The socket may have something, or something is held already.
+    /// The socket may have something.
     pub is_readable: bool,
+    /// The peer sends no more, or the connection is broken: whoever reads finds the end, and the system tells of it only once.
+    pub has_ended: bool,
+    /// Something was received and not delivered.
+    pub is_held: bool,
     /// The loop is going to look at it.
     pub is_queued: bool,
     /// Every message is an event; no receive is posted.
@@ -96,6 +102,7 @@ impl Socket {
             key: AtomicU32::new(u32::MAX),
             batch: AtomicU32::new(0),
             last_life: AtomicU32::new(0),
+            is_asked: AtomicBool::new(false),
             is_corked: AtomicBool::new(false),
             state: Mutex::new(state),
         })
@@ -129,10 +136,12 @@ impl Socket {
             state = self.state();
             state.is_busy = false;
             match held {
-                Ok(None) => {}
-                Ok(Some(received)) => {
+                Ok((None, has_more)) => state.is_held = has_more,
+                Ok((Some(received), has_more)) => {
+                    state.is_held = has_more;
                     state.is_over |= received == Received::Close;
-                    drop(state);
+                    // What comes behind may be a ping or a close frame, which is answered even if nobody receives on.
+                    self.have_looked_at(state, false);
                     if received == Received::Close {
                         self.tell_close();
                     }
@@ -146,18 +155,22 @@ impl Socket {
         }
         let is_message = matches!(posted, Posted::Message);
         state.receive = Some(posted);
-        let look = (state.is_readable || is_message) && !std::mem::replace(&mut state.is_queued, true);
-        state.is_queued = look || state.is_queued && (state.is_readable || is_message);
         let timeout = self.receive_timeout();
         state.receive_deadline = timeout.map(|timeout| clock::now() + timeout);
-        drop(state);
-        if look {
-            self.shared().wish(Wish::Ready(Arc::clone(self)));
-        }
+        self.have_looked_at(state, is_message);
         if timeout.is_some() {
             self.shared().wish(Wish::Look(Arc::clone(self)));
         }
         Ok(Answer::Pending)
+    }
+
+    /// Has the loop look at the connection, if there is anything to look at.
+    fn have_looked_at(self: &Arc<Self>, mut state: MutexGuard<'_, State>, always: bool) {
+        let is_new = (state.is_readable || state.is_held || always) && !std::mem::replace(&mut state.is_queued, true);
+        drop(state);
+        if is_new {
+            self.shared().wish(Wish::Ready(Arc::clone(self)));
+        }
     }
 
     /// Receives a view: where the bytes are, until the event or the batch is over. 4317 except on the thread that drives the loop.
@@ -171,26 +184,30 @@ impl Socket {
         }
     }
 
-    /// What the library holds already. Whole messages are left to the loop.
-    fn take_held(&self, posted: &mut Posted) -> Result<Option<Received>> {
+    /// What the library holds already, and whether it holds more. Whole messages are left to the loop.
+    fn take_held(&self, posted: &mut Posted) -> Result<(Option<Received>, bool)> {
         let mut claim = self.claim_receive()?;
         let half = claim.half();
-        if let Posted::Message = posted {
-            return Ok(None);
-        }
-        half.begin_piece()?;
-        match posted {
-            Posted::Buffer(buffer) => half.take_held(&self.connection, buffer.as_mut()),
+        let received = match posted {
+            Posted::Message => {
+                half.check_whole()?;
+                return Ok((None, half.has_held()));
+            }
+            Posted::Buffer(buffer) => {
+                half.begin_piece()?;
+                half.take_held(&self.connection, buffer.as_mut())?
+            }
             Posted::View => {
+                half.begin_piece()?;
                 let mut lent = lock(&self.shared().lent);
                 let received = half.take_held(&self.connection, lent.room())?;
                 if let Some(Received::Piece(piece)) = received {
                     lent.lend(piece.length);
                 }
-                Ok(received)
+                received
             }
-            Posted::Message => Ok(None),
-        }
+        };
+        Ok((received, half.has_held()))
     }
 
     /// A receive has failed: what becomes of the connection.

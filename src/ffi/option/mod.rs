@@ -23,7 +23,7 @@ mod table;
 
 /// Sets an option.
 ///
-/// Values are copied. What is made from the handle later inherits them; what was made before does not change.
+/// Values are copied; a file that an option names is read at once. What is made from the handle later inherits them; what was made before does not change.
 ///
 /// @param any    A handle that has the option.
 /// @param option WS_OPTION_CLOSE_TIMEOUT or another.
@@ -97,7 +97,12 @@ fn check_owner(row: &Row, owners: Owners, entry: &Entry) -> Result<()> {
     Err(Error::new(Status::IncorrectHandleType, format!("{:?} is not an option of {}", row.number, entry.object.text())))
 }
 
+fn check_built(row: &Row) -> Result<()> {
+    if row.needs_tls() && !cfg!(feature = "tls") { Err(not_built(&format!("{:?}", row.number))) } else { Ok(()) }
+}
+
 fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
+    check_built(row)?;
     let object = &entry.object;
     match row.value {
         Value::Timeout(field, least) => {
@@ -144,21 +149,31 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             let list = list(row, value, is_valid)?;
             change(object, |options| *field(options) = list)
         }
+        Value::OptionalText(field, is_valid) => {
+            let text = optional_text(row, value, is_valid)?;
+            change(object, |options| *field(options) = text)
+        }
+        Value::Pem(field, check) => {
+            let pem = pem(row, value, check)?;
+            change(object, |options| *field(options) = pem)
+        }
         Value::Context => {
             entry.set_context(usize::from_ne_bytes(exact(row, value)?));
             Ok(())
         }
         Value::NotBuilt => Err(not_built(&format!("{:?}", row.number))),
-        Value::Text(_) | Value::Known(_) | Value::KnownWide(_) | Value::Statistics | Value::Features => {
+        Value::Text(_) | Value::KnownBytes(_) | Value::Known(_) | Value::KnownWide(_) | Value::Statistics | Value::Features => {
             unreachable!("nobody may set what an object knows")
         }
     }
 }
 
 fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
+    check_built(row)?;
     let object = &entry.object;
     match row.value {
         Value::Context => return value.write_bytes(&entry.notify().context.to_ne_bytes()),
+        Value::KnownBytes(ask) => return value.write_bytes(&ask(object)?),
         Value::Text(ask) => return value.write_text(ask(object)?.as_bytes()),
         Value::Known(ask) => return value.write_bytes(&ask(object)?.to_ne_bytes()),
         Value::KnownWide(ask) => return value.write_bytes(&ask(object)?.to_ne_bytes()),
@@ -184,6 +199,8 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::Switch(field) | Value::EventSwitch(field, _) => value.write_bytes(&u32::from(*field(&mut options)).to_ne_bytes()),
         Value::Wide(field) => value.write_bytes(&field(&mut options).to_ne_bytes()),
         Value::OptionalWide(field, default) => value.write_bytes(&field(&mut options).unwrap_or(default).to_ne_bytes()),
+        Value::OptionalText(field, _) => value.write_text(field(&mut options).as_deref().unwrap_or_default().as_bytes()),
+        Value::Pem(field, _) => value.write_text(field(&mut options).as_deref().unwrap_or_default()),
         Value::List(field, _) => value.write_text(field(&mut options).join(", ").as_bytes()),
         _ => unreachable!("answered above"),
     }
@@ -266,10 +283,46 @@ fn out_of_range(row: &Row, number: u32) -> Error {
     Error::new(Status::InvalidParameter, format!("{:?} cannot be {number}", row.number))
 }
 
+fn text<'v>(row: &Row, value: &'v [u8]) -> Result<&'v str> {
+    let refused = |error: str::Utf8Error| format!("{:?} is not UTF-8 at byte {}", row.number, error.valid_up_to());
+    str::from_utf8(value).map_err(|error| Error::new(Status::InvalidParameter, refused(error)))
+}
+
+fn optional_text(row: &Row, value: &[u8], is_valid: fn(&str) -> bool) -> Result<Option<String>> {
+    let text = text(row, value)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !is_valid(text) {
+        let message = format!("{:?} cannot be \"{}\"", row.number, text.escape_default());
+        return Err(Error::new(Status::InvalidParameter, message));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// The PEM itself; what has no `-----BEGIN` in it is the path of a file.
+fn pem(row: &Row, value: &[u8], check: fn(&[u8]) -> Result<()>) -> Result<Option<Arc<[u8]>>> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let refused = |why: &dyn std::fmt::Display| Error::new(Status::InvalidParameter, format!("{:?}: {why}", row.number));
+    let pem: Arc<[u8]> = if value.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
+        value.into()
+    } else {
+        let path = text(row, value)?;
+        let read = std::fs::read(path).map_err(|error| refused(&Error::from_io(Status::InvalidParameter, path.escape_debug(), &error)))?;
+        read.into()
+    };
+    check(&pem).map_err(|error| refused(&error))?;
+    Ok(Some(pem))
+}
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN";
+
 /// "a, b" → its elements; the empty text is the empty list.
 fn list(row: &Row, value: &[u8], is_valid: fn(&str) -> bool) -> Result<Vec<String>> {
     let refused = |sentence: String| Error::new(Status::InvalidParameter, sentence);
-    let text = str::from_utf8(value).map_err(|error| refused(format!("{:?} is not UTF-8 at byte {}", row.number, error.valid_up_to())))?;
+    let text = text(row, value)?;
     let mut elements = Vec::new();
     if text.trim().is_empty() {
         return Ok(elements);

@@ -100,28 +100,28 @@ pub enum ws_option_numbers {
     WS_OPTION_REDIRECTS = 13072,
     /// Text. Not built yet. The own address to connect from. Session, client's request.
     WS_OPTION_BIND_ADDRESS = 13073,
-    /// Text, PEM. Not built yet. The only roots that are trusted. Session, client's request.
+    /// Text: PEM, or the path of a file with it. The only CAs that are trusted; a server's own certificate among them is as well. "" = the system's (on Linux SSL_CERT_FILE and SSL_CERT_DIR may name them). Default "". Session, client's request.
     WS_OPTION_TLS_CA = 13080,
-    /// Text, PEM. Not built yet. The own certificate and its chain. Session, client's request, listener.
+    /// Text: PEM, or a file. The own certificate, and its chain behind it; of a server several, chosen by the name that is asked for; perhaps with the keys. Default "". Session, client's request, listener.
     WS_OPTION_TLS_CERTIFICATE = 13081,
-    /// Text, PEM. Not built yet. Its private key; it cannot be queried. Session, client's request, listener.
+    /// Text: PEM, or a file. Private keys to the certificates, without a password, in any order; cannot be queried. "" = they are in the same text. Session, client's request, listener.
     WS_OPTION_TLS_KEY = 13082,
-    /// Text. Not built yet. The name that the certificate must have. Session, client's request.
+    /// Text. The name that is asked for and that the certificate must have; "" = the URL's. Default "". Session, client's request.
     WS_OPTION_TLS_SERVER_NAME = 13083,
-    /// Text, a list. Not built yet. Keys of which the peer must have one. Session, client's request.
+    /// Text, "sha256//BASE64, …". Public keys of which the server must have one, besides all the rest; "" = any. Default "". Session, client's request.
     WS_OPTION_TLS_PINS = 13084,
-    /// u32. Not built yet. What is forgiven. Bits: 1 unknown issuer, 2 name, 4 date. Session, client's request.
+    /// u32, bits. DANGER: what is forgiven a server, so that anybody may be it: 1 an unknown issuer, 2 another name, 4 a wrong date. Default 0. Session, client's request.
     WS_OPTION_TLS_DANGER = 13085,
-    /// u32. Not built yet. Session, client's request, listener.
+    /// u32, 12 or 13. The least version: TLS 1.2 or 1.3. Default 12. Session, client's request, listener.
     WS_OPTION_TLS_MIN_VERSION = 13086,
-    /// Text, PEM. Not built yet. Roots of clients' certificates. Session, listener.
+    /// Text: PEM, or a file. CAs of clients: then each must show a certificate. Default "". Session, listener.
     WS_OPTION_TLS_CLIENT_CA = 13087,
-    /// Bytes, DER, query. Not built yet. Request, websocket.
+    /// Bytes, query. The peer's own certificate, DER; none = it showed none. Request after its handshake, websocket.
     WS_OPTION_TLS_PEER_CERTIFICATE = 13088,
-    /// Text, query. Not built yet. Request, websocket.
+    /// Text, query. "TLSv1.3"; "" = not secured. Request after its handshake, websocket.
     WS_OPTION_TLS_VERSION = 13089,
-    /// Text, query. Not built yet. Request, websocket.
+    /// Text, query. "TLS13_AES_128_GCM_SHA256"; "" = not secured. Request after its handshake, websocket.
     WS_OPTION_TLS_CIPHER = 13090,
-    /// u32, 0 or 1. Not built yet. Write keys to the file that SSLKEYLOGFILE names. Session, client's request, listener.
+    /// u32, 0 or 1. Write the keys of connections to the file that the environment's SSLKEYLOGFILE names: whoever reads it can read them. Default 0. Session, client's request, listener.
     WS_OPTION_TLS_KEY_LOG = 13091,
 }

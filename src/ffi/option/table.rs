@@ -11,7 +11,8 @@ use super::numbers::ws_option_numbers::*;
 use crate::driver::event_loop::Socket;
 use crate::error::Result;
 use crate::handle::Object;
-use crate::options::Options;
+use crate::options::{Options, TlsOptions};
+use crate::transport::tls::{check_certificates, check_key, is_pin};
 
 /// Who may set or query an option: a set of handles.
 pub(super) type Owners = u16;
@@ -43,6 +44,10 @@ pub(super) enum Value {
     OptionalWide(fn(&mut Options) -> &mut Option<u64>, u64),
     /// u32, 0 or 1.
     Switch(fn(&mut Options) -> &mut bool),
+    /// A text that may be missing, which is the empty one; and what it must be.
+    OptionalText(fn(&mut Options) -> &mut Option<String>, fn(&str) -> bool),
+    /// PEM, or the path of a file that has it; and what looks whether it is of use. Empty = none.
+    Pem(fn(&mut Options) -> &mut Option<Arc<[u8]>>, fn(&[u8]) -> Result<()>),
     /// u32, 0 or 1; only where there are events, and a websocket is told of it.
     EventSwitch(fn(&mut Options) -> &mut bool, fn(&Arc<Socket>, bool) -> Result<()>),
     /// The loop of an asynchronous session.
@@ -55,6 +60,8 @@ pub(super) enum Value {
     Context,
     /// A text that the object knows.
     Text(fn(&Object) -> Result<String>),
+    /// Bytes that the object knows.
+    KnownBytes(fn(&Object) -> Result<Vec<u8>>),
     /// A u32 that the object knows.
     Known(fn(&Object) -> Result<u32>),
     /// A u64 that the object knows.
@@ -136,24 +143,36 @@ pub(super) static TABLE: &[Row] = &[
     kept(WS_OPTION_PROXY_ENVIRONMENT, CLIENT, Value::NotBuilt),
     kept(WS_OPTION_REDIRECTS, CLIENT, Value::NotBuilt),
     kept(WS_OPTION_BIND_ADDRESS, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_TLS_CA, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_TLS_CERTIFICATE, TLS_OWN, Value::NotBuilt),
-    Row { number: WS_OPTION_TLS_KEY, value: Value::NotBuilt, set: TLS_OWN, query: 0 },
-    kept(WS_OPTION_TLS_SERVER_NAME, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_TLS_PINS, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_TLS_DANGER, CLIENT, Value::NotBuilt),
-    kept(WS_OPTION_TLS_MIN_VERSION, TLS_OWN, Value::NotBuilt),
-    kept(WS_OPTION_TLS_CLIENT_CA, SERVER, Value::NotBuilt),
-    known(WS_OPTION_TLS_PEER_CERTIFICATE, REQUEST | WEBSOCKET, Value::NotBuilt),
-    known(WS_OPTION_TLS_VERSION, REQUEST | WEBSOCKET, Value::NotBuilt),
-    known(WS_OPTION_TLS_CIPHER, REQUEST | WEBSOCKET, Value::NotBuilt),
-    kept(WS_OPTION_TLS_KEY_LOG, TLS_OWN, Value::NotBuilt),
+    kept(WS_OPTION_TLS_CA, CLIENT, Value::Pem(|options| &mut tls(options).ca, check_certificates)),
+    kept(WS_OPTION_TLS_CERTIFICATE, TLS_OWN, Value::Pem(|options| &mut tls(options).certificate, check_certificates)),
+    Row { number: WS_OPTION_TLS_KEY, value: Value::Pem(|options| &mut tls(options).key, check_key), set: TLS_OWN, query: 0 },
+    kept(WS_OPTION_TLS_SERVER_NAME, CLIENT, Value::OptionalText(|options| &mut options.tls_server_name, is_visible)),
+    kept(WS_OPTION_TLS_PINS, CLIENT, Value::List(|options| &mut tls(options).pins, is_pin)),
+    kept(WS_OPTION_TLS_DANGER, CLIENT, Value::Number(|options| &mut tls(options).danger, 0, 7)),
+    kept(WS_OPTION_TLS_MIN_VERSION, TLS_OWN, Value::Number(|options| &mut tls(options).min_version, 12, 13)),
+    kept(WS_OPTION_TLS_CLIENT_CA, SERVER, Value::Pem(|options| &mut tls(options).client_ca, check_certificates)),
+    known(WS_OPTION_TLS_PEER_CERTIFICATE, REQUEST | WEBSOCKET, Value::KnownBytes(known::peer_certificate)),
+    known(WS_OPTION_TLS_VERSION, REQUEST | WEBSOCKET, Value::Text(known::tls_version)),
+    known(WS_OPTION_TLS_CIPHER, REQUEST | WEBSOCKET, Value::Text(known::tls_cipher)),
+    kept(WS_OPTION_TLS_KEY_LOG, TLS_OWN, Value::Switch(|options| &mut tls(options).key_log)),
 ];
 
 const SHORTEST_KEEPALIVE_MS: u32 = Options::MIN_KEEPALIVE_INTERVAL.as_millis() as u32;
 
-/// What this build can do. TLS and permessage-deflate join when they are built.
-pub(super) const FEATURES: u32 = if cfg!(feature = "server") { 4 } else { 0 };
+/// What this build can do. permessage-deflate joins when it is built.
+pub(super) const FEATURES: u32 = if cfg!(feature = "tls") { 1 } else { 0 } | if cfg!(feature = "server") { 4 } else { 0 };
+
+/// The options of TLS are shared until one of them is changed.
+fn tls(options: &mut Options) -> &mut TlsOptions {
+    Arc::make_mut(&mut options.tls)
+}
+
+impl Row {
+    /// Whether it is there in builds with TLS only.
+    pub(super) fn needs_tls(&self) -> bool {
+        (WS_OPTION_TLS_CA as i32..=WS_OPTION_TLS_KEY_LOG as i32).contains(&(self.number as i32))
+    }
+}
 
 /// RFC 9110 §5.6.2: what a sub-protocol must be (RFC 6455 §4.1).
 fn is_token(text: &str) -> bool {
@@ -185,6 +204,7 @@ pub(super) fn owner(object: &Object) -> Owners {
 mod known {
     use crate::error::{Error, Result, Status};
     use crate::handle::Object;
+    use crate::transport::tls::Security;
 
     fn nobody<T>() -> Result<T> {
         Err(Error::new(Status::IncorrectHandleType, "this handle has no such option"))
@@ -246,6 +266,28 @@ mod known {
 
     pub fn reason_phrase(object: &Object) -> Result<String> {
         if let Object::ClientRequest(request) = object { request.reason() } else { nobody() }
+    }
+
+    /// Of a connection that is not secured, nothing.
+    fn security(object: &Object) -> Result<Security> {
+        let security = match object {
+            Object::ClientRequest(request) => request.security()?,
+            Object::ServerRequest(request) => request.security()?,
+            _ => object.connection().map_or_else(nobody, |connection| Ok(connection.stream().security()))?,
+        };
+        Ok(security.unwrap_or_default())
+    }
+
+    pub fn peer_certificate(object: &Object) -> Result<Vec<u8>> {
+        Ok(security(object)?.certificate)
+    }
+
+    pub fn tls_version(object: &Object) -> Result<String> {
+        Ok(security(object)?.version)
+    }
+
+    pub fn tls_cipher(object: &Object) -> Result<String> {
+        Ok(security(object)?.cipher)
     }
 
     pub fn close_state(object: &Object) -> Result<u32> {
