@@ -79,6 +79,7 @@ impl Socket {
             Err(error) => return self.end_close(Err(error)).map(Answer::Done),
         };
         self.flush();
+        self.after_flush();
         if sent == CloseSent::ByLibrary && self.is_closed() && self.is_flushed() {
             self.end_tcp();
             return self.end_close(Ok(())).map(Answer::Done);

@@ -51,8 +51,9 @@ impl Core {
             self.read_one(shared, delivery, key, &socket, &*recipient);
             if !delivery.keeps() && socket.is_corked.swap(false, Ordering::Relaxed) {
                 socket.flush();
-                socket.after_flush();
             }
+            // An answer to what was read takes along what was queued: whoever waits for that is told here, because no readiness will.
+            socket.after_flush();
         }
     }
 
@@ -544,6 +545,7 @@ impl Socket {
         match self.keep_alive(now, false, is_blocked) {
             Ok(due) => {
                 self.flush();
+                self.after_flush(); // it may have written the last of what was queued, and then no readiness tells
                 match due {
                     // A ping that was due is out: the next look is for its answer.
                     Some(due) if due <= now => {
