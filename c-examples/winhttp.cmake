@@ -39,4 +39,8 @@ if(WS101_BUILD_TESTS AND NOT WIN32)
   ws101_test(winhttp_secure_speaks
     COMMAND ${pair} $<TARGET_FILE:echo_server> --port 0 -- sh -c "exec \"$1\" \"http\${2#ws}\" hello" sh $<TARGET_FILE:winhttp_secure> {url}
     OUTPUT "^hello\nclient 0, server 0\n$")
+  add_test(NAME example_winhttp_secure_is_secure
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tests/secure.sh ${pair} $<TARGET_FILE:echo_server> $<TARGET_FILE:winhttp_secure>)
+  set_tests_properties(example_winhttp_secure_is_secure PROPERTIES TIMEOUT 120 SKIP_REGULAR_EXPRESSION "openssl is missing" PASS_REGULAR_EXPRESSION
+    "^not secure: unknown authority\nWinHttpSendRequest: error 12175\nclient 1, server 0\nhello\nclient 0, server 0\n$")
 endif()

@@ -21,9 +21,10 @@ static void CALLBACK happened(HINTERNET handle, DWORD_PTR context, DWORD status,
     (void)handle, (void)context, (void)length;
     if (status != WINHTTP_CALLBACK_STATUS_SECURE_FAILURE) return;
     DWORD flags = *(const DWORD *)information;
-    fprintf(stderr, "not secure:%s%s%s%s\n", flags & WINHTTP_CALLBACK_STATUS_FLAG_INVALID_CA ? " unknown authority" : "",
+    fprintf(stderr, "not secure:%s%s%s%s%s\n", flags & WINHTTP_CALLBACK_STATUS_FLAG_INVALID_CA ? " unknown authority" : "",
             flags & WINHTTP_CALLBACK_STATUS_FLAG_CERT_CN_INVALID ? " other name" : "",
             flags & WINHTTP_CALLBACK_STATUS_FLAG_CERT_DATE_INVALID ? " expired, or not valid yet" : "",
+            flags & WINHTTP_CALLBACK_STATUS_FLAG_INVALID_CERT ? " no certificate of a server" : "",
             flags & WINHTTP_CALLBACK_STATUS_FLAG_SECURITY_CHANNEL_ERROR ? " no TLS" : "");
 }
 
