@@ -121,6 +121,9 @@ step_install() {
   # shellcheck disable=SC2046  # flags are words
   cc cmake/consumer/main.c -o "$place/by-pkg-config" $(pkg-config --cflags --libs ws101) "-Wl,-rpath,$(pkg-config --variable=libdir ws101)"
   "$place/by-pkg-config"
+  # shellcheck disable=SC2046
+  cc cmake/consumer/winhttp.c -o "$place/winhttp-by-pkg-config" $(pkg-config --cflags --libs ws101-winhttp) "-Wl,-rpath,$(pkg-config --variable=libdir ws101-winhttp)"
+  "$place/winhttp-by-pkg-config"
   cmake -S cmake/consumer -B "$place/subdirectory" -DCMAKE_BUILD_TYPE=Debug -DWS101_SOURCE_DIR="$PWD"
   cmake --build "$place/subdirectory" -j "$(processors)"
   ctest --test-dir "$place/subdirectory" --output-on-failure
