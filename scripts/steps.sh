@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading winhttp build exports ctest demo install asan valgrind interop autobahn-client autobahn-server)
+steps=(format clippy shell cargo header header-compiles threading winhttp build exports ctest demo install asan valgrind interop tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading build exports ctest)
 
@@ -46,7 +46,7 @@ step_shell() {
   need shellcheck shellcheck || exit 77
   local files
   # Whatever says in its first line that it is a shell script.
-  files=$(git grep -lIE '^(#!.*sh|# shellcheck shell=bash)$' -- scripts .ci tests c-examples)
+  files=$(git grep -lIE '^(#!.*sh|# shellcheck shell=bash)$' -- scripts .ci tests c-examples ffi-examples)
   # shellcheck disable=SC2086  # no name here has a space
   shellcheck -x -S warning --source-path=SCRIPTDIR $files
 }
@@ -161,6 +161,26 @@ step_interop() {
   run_judge tests/interop/run
 }
 
+step_ffi() {
+  build_tree release
+  have npm || install_packages nodejs npm || true
+  run_judge ffi-examples/run
+}
+
+# A browser without a window. It is large: a machine that has none, and cannot fetch one within three minutes, does without.
+step_browser() {
+  build_tree release
+  have chromium-headless-shell || have chromium || have google-chrome || timeout 180 bash -c '. scripts/lib.sh; install_packages chromium-headless-shell' || true
+  run_judge tests/browser/run
+}
+
+step_tls() {
+  build_tree release
+  have npm || install_packages nodejs npm python3-venv || true # without them the script says what it misses
+  { have nginx && have haproxy; } || install_packages nginx-light haproxy || true
+  run_judge tests/tls/run
+}
+
 step_autobahn_client() {
   build_tree release
   run_judge tests/autobahn/run client
@@ -169,4 +189,14 @@ step_autobahn_client() {
 step_autobahn_server() {
   build_tree release
   run_judge tests/autobahn/run server
+}
+
+step_autobahn_client_loop() {
+  build_tree release
+  run_judge tests/autobahn/run client --mode loop
+}
+
+step_autobahn_server_loop() {
+  build_tree release
+  run_judge tests/autobahn/run server --mode loop
 }

@@ -7,6 +7,7 @@
 //! on it frees nothing that is in use. Only the ticket is gone at once.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +23,10 @@ use crate::server;
 use crate::server::{Listener, Seat};
 use crate::session::Session;
 
+mod address;
 mod table;
 
+use address::Address;
 pub use table::{Table, Ticket};
 
 /// The kinds of handle, with the numbers that `WS_OPTION_HANDLE_KIND` answers.
@@ -161,7 +164,6 @@ impl Object {
 
 #[derive(Default)]
 struct Record {
-    notify: Notify,
     last_error: Option<Error>,
     /// Most handles show none.
     shown: Option<Box<Shown>>,
@@ -175,6 +177,8 @@ struct Shown(Vec<Arc<Headers>>);
 pub struct Entry {
     /// What the handle stands for.
     pub object: Object,
+    /// Whom to tell; written under the lock of the record.
+    address: Address,
     /// Its number, once it has one.
     ticket: AtomicU64,
     /// Whose it is: a child has copies of its parent's handles, and must leave them alone.
@@ -227,17 +231,20 @@ impl Entry {
 
     /// Whom to tell about this handle.
     pub fn notify(&self) -> Notify {
-        self.record().notify
+        let (callback, context) = self.address.read();
+        Notify { callback: NonZeroUsize::new(callback).map(OpaqueCallback), context }
     }
 
     /// Sets callback and context together.
     pub fn set_notify(&self, notify: Notify) {
-        self.record().notify = notify;
+        let _one_at_a_time = self.record();
+        self.address.write(notify.callback.map_or(0, |callback| callback.0.get()), notify.context);
     }
 
     /// Sets the context alone.
     pub fn set_context(&self, context: usize) {
-        self.record().notify.context = context;
+        let _one_at_a_time = self.record();
+        self.address.write(self.address.read().0, context);
     }
 
     /// Why the last operation on this handle that failed did so.
@@ -282,13 +289,9 @@ impl Entry {
 }
 
 impl Recipient for Entry {
-    fn notify(&self) -> Notify {
-        Entry::notify(self)
-    }
-
-    fn ticket(&self) -> u64 {
+    fn address(&self) -> (Notify, u64) {
         // Acquire: the loop may tell of a handle in the very moment in which it gets its number.
-        self.ticket.load(Ordering::Acquire)
+        (self.notify(), self.ticket.load(Ordering::Acquire))
     }
 
     fn remember(&self, error: &Error) {
@@ -312,8 +315,15 @@ pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
 /// The same, for a websocket that is counted by its listener.
 pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Result<Ticket> {
     let kind = object.kind() as u8;
-    let record = Mutex::new(Record { notify, ..Record::default() });
-    let entry = Arc::new(Entry { object, ticket: AtomicU64::new(0), process: Process::current(), record, _seat: seat });
+    let entry = Arc::new(Entry {
+        object,
+        address: Address::default(),
+        ticket: AtomicU64::new(0),
+        process: Process::current(),
+        record: Mutex::default(),
+        _seat: seat,
+    });
+    entry.set_notify(notify);
     let ticket = TABLE.insert(kind, Arc::clone(&entry))?;
     entry.ticket.store(ticket.number(), Ordering::Release);
     match &entry.object {
@@ -327,17 +337,17 @@ pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Resu
 
 /// Gives a client's websocket its handle, for the loop.
 pub fn adopt_socket(parent: &dyn Recipient, child: &Arc<Socket>) -> Result<u64> {
-    Ok(insert(Object::LoopSocket(Arc::clone(child)), parent.notify())?.number())
+    Ok(insert(Object::LoopSocket(Arc::clone(child)), parent.address().0)?.number())
 }
 
 /// The same for a server's.
 pub fn adopt_seated(parent: &dyn Recipient, request: &server::Request, child: &Arc<Socket>) -> Result<u64> {
-    Ok(insert_seated(Object::LoopSocket(Arc::clone(child)), parent.notify(), request.take_along_seat())?.number())
+    Ok(insert_seated(Object::LoopSocket(Arc::clone(child)), parent.address().0, request.take_along_seat())?.number())
 }
 
 /// The same for a request.
 pub fn adopt_request(parent: &dyn Recipient, child: Arc<server::Request>) -> Result<u64> {
-    Ok(insert(Object::ServerRequest(child), parent.notify())?.number())
+    Ok(insert(Object::ServerRequest(child), parent.address().0)?.number())
 }
 
 /// What an open handle of any kind stands for; 6 if it is stale, closed, invented or zero, 13005 if it is the parent's.
@@ -409,9 +419,9 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_takes_no_more_than_88_bytes() {
+    fn an_entry_takes_no_more_than_96_bytes() {
         // Every idle connection owns one. On 32-bit machines it is smaller.
-        assert!(size_of::<Entry>() <= 88, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use claim::{Begun, Counted, ReceiveClaim};
 pub use closing::CloseSent;
 pub use message::{MessageStep, OwnMessage};
 pub use receive::{Ahead, Heard, NextWhole, ReceiveHalf, Received, Step};
-pub use send::{Accepted, AtOnce, Beginning, Frame, Manner, Outgoing, Prepared, Progress, Turn};
+pub use send::{Accepted, AtOnce, Beginning, Frame, Gathered, Manner, Outgoing, Prepared, Progress, Turn};
 pub use signals::{Operation, Signals};
 
 use crate::error::{Error, Result, Status};

@@ -4,6 +4,7 @@
 //! cache. Out of scope: waiting for the turn or for room (see `driver`).
 
 mod at_once;
+mod gathered;
 mod queued;
 
 use std::io;
@@ -18,6 +19,7 @@ use crate::protocol::{Encoder, HeaderBytes, MAX_FRAME_HEADER, MaskingKey, Messag
 use crate::sync::MutexGuard;
 use crate::transport::{Patience, Stream};
 pub use at_once::AtOnce;
+pub use gathered::Gathered;
 pub use queued::{Accepted, Manner, Prepared};
 
 /// The right to write. Given back by [`Turn::settle`], which first writes what others have left in the outbox.

@@ -6,28 +6,38 @@ use std::ffi::c_void;
 use std::ptr;
 
 use super::boundary;
-use super::numbers::ws_buffer_type_numbers::WS_CLOSE_FRAME;
+use super::numbers::ws_buffer_type_numbers::{WS_BINARY_MESSAGE, WS_CLOSE_FRAME, WS_UTF8_MESSAGE};
 use super::numbers::ws_operation_numbers as operations;
 use super::numbers::ws_operation_numbers::*;
 use super::pointer::{self, EventRoom};
 use super::types::{ws_buffer_type, ws_error_info, ws_event, ws_operation, ws_status};
 use super::websocket::type_of_piece;
 use crate::connection::Received;
-use crate::driver::event_loop::{self, Delivery, Event, EventKind, Recipient};
+use crate::driver::event_loop::{Delivery, Event, EventKind, Recipient};
+use crate::protocol::MessageKind;
 
 /// Calls the callback of each handle; an event for a handle without one is dropped.
 #[derive(Debug)]
 pub struct Callbacks;
 
 impl Delivery for Callbacks {
+    #[inline]
+    fn deliver_message(&mut self, to: &dyn Recipient, kind: MessageKind, message: &[u8]) {
+        let (notify, ticket) = to.address();
+        let Some(callback) = notify.callback else { return };
+        let told = message_event(notify.context, ticket, kind, message);
+        // SAFETY: as below.
+        unsafe { pointer::call(callback, &told, notify.context) };
+    }
+
     fn deliver(&mut self, to: &dyn Recipient, event: &Event<'_>) {
-        let notify = to.notify();
+        let (notify, ticket) = to.address();
         let Some(callback) = notify.callback else { return };
         // Made only for failures: it is large.
         let info = event.error.map(boundary::describe);
-        let told = translate(to, event, info.as_ref().map_or(ptr::null(), ptr::from_ref), notify.context);
+        let told = translate(ticket, event, info.as_ref().map_or(ptr::null(), ptr::from_ref), notify.context);
         // SAFETY: the callback came from the program with ws_set_callback, which promises that it may be called with an event.
-        event_loop::in_callback(|| unsafe { pointer::call(callback, &told, notify.context) });
+        unsafe { pointer::call(callback, &told, notify.context) };
     }
 
     fn room(&self) -> usize {
@@ -59,13 +69,19 @@ impl Batch {
 }
 
 impl Delivery for Batch {
+    fn deliver_message(&mut self, to: &dyn Recipient, kind: MessageKind, message: &[u8]) {
+        let (notify, ticket) = to.address();
+        self.room.put(message_event(notify.context, ticket, kind, message));
+    }
+
     fn deliver(&mut self, to: &dyn Recipient, event: &Event<'_>) {
         let mut info = ptr::null();
         if let Some(error) = event.error {
             self.infos.push(Box::new(boundary::describe(error)));
             info = self.infos.last().map_or(ptr::null(), |info| ptr::from_ref(&**info));
         }
-        self.room.put(translate(to, event, info, to.notify().context));
+        let (notify, ticket) = to.address();
+        self.room.put(translate(ticket, event, info, notify.context));
     }
 
     fn room(&self) -> usize {
@@ -77,12 +93,30 @@ impl Delivery for Batch {
     }
 }
 
-#[inline]
-fn translate(to: &dyn Recipient, event: &Event<'_>, error: *const ws_error_info, context: usize) -> ws_event {
+/// A whole message.
+#[inline(always)]
+fn message_event(context: usize, ticket: u64, kind: MessageKind, message: &[u8]) -> ws_event {
+    ws_event {
+        r#type: EventKind::Received as i32,
+        status: 0,
+        handle: ticket,
+        child: 0,
+        context: context as *mut c_void,
+        operation_context: ptr::null_mut(),
+        data: message.as_ptr().cast(),
+        length: message.len(),
+        buffer_type: if kind == MessageKind::Text { WS_UTF8_MESSAGE } else { WS_BINARY_MESSAGE } as ws_buffer_type,
+        operation: WS_OPERATION_RECEIVE as ws_operation,
+        error: ptr::null(),
+        reserved: [0; 3],
+    }
+}
+
+fn translate(ticket: u64, event: &Event<'_>, error: *const ws_error_info, context: usize) -> ws_event {
     ws_event {
         r#type: event.kind as i32,
         status: event.error.map_or(0, |error| error.status().code() as ws_status),
-        handle: to.ticket(),
+        handle: ticket,
         child: event.child,
         context: context as *mut c_void,
         operation_context: event.operation_context as *mut c_void,

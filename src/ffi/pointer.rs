@@ -8,6 +8,7 @@
 //! programs in other languages pass packed memory.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::{ptr, slice, str};
 
@@ -289,10 +290,7 @@ pub unsafe fn optional_text<'a>(pointer: *const c_char, parameter: &str) -> Resu
 
 /// The callback as the lower rooms keep it: they know no events, so its parameters are hidden from them.
 pub fn hide_callback(callback: ws_callback) -> Option<OpaqueCallback> {
-    // SAFETY: function pointers may be converted and back; nobody calls it in between.
-    callback.map(|callback| unsafe {
-        std::mem::transmute::<unsafe extern "C" fn(*const super::types::ws_event, *mut c_void), OpaqueCallback>(callback)
-    })
+    callback.and_then(|callback| NonZeroUsize::new(callback as usize)).map(OpaqueCallback)
 }
 
 /// Calls a callback of the program's.
@@ -302,7 +300,7 @@ pub fn hide_callback(callback: ws_callback) -> Option<OpaqueCallback> {
 pub unsafe fn call(callback: OpaqueCallback, event: &ws_event, context: usize) {
     // SAFETY: it was such a function before it was hidden.
     unsafe {
-        let callback = std::mem::transmute::<OpaqueCallback, unsafe extern "C" fn(*const ws_event, *mut c_void)>(callback);
+        let callback = std::mem::transmute::<usize, unsafe extern "C" fn(*const ws_event, *mut c_void)>(callback.0.get());
         callback(event, context as *mut c_void);
     }
 }

@@ -11,7 +11,7 @@ use super::pointer::{self, Out, OutBytes, Parts};
 use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
 use crate::connection::{CallerBuffer, Connection, Outgoing, Received};
 use crate::driver::blocking::{self, WholeMessage};
-use crate::driver::event_loop::{Answer, Posted};
+use crate::driver::event_loop::{self, Answer, Posted};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
@@ -155,6 +155,11 @@ pub unsafe extern "C" fn ws_send(websocket: ws_handle, r#type: ws_buffer_type, b
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let payload = unsafe { pointer::bytes(buffer, length, "buffer")? };
+        if let Ok((kind, true)) = kind_of_type(r#type)
+            && event_loop::answer(websocket, kind, payload)
+        {
+            return Ok(());
+        }
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
         match &entry.object {

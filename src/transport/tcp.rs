@@ -124,6 +124,12 @@ impl Stream {
         self.encryption.as_ref().is_some_and(|secured| secured.is_handshaking())
     }
 
+    /// One read of a handshake.
+    #[cfg(feature = "tls")]
+    pub(super) fn take_in(&self) -> io::Result<()> {
+        self.encryption.as_ref().map_or(Ok(()), |secured| secured.take_in(&self.socket))
+    }
+
     /// The same stream, encrypted from now on.
     #[cfg(feature = "tls")]
     pub(super) fn with_encryption(self, secured: Secured) -> Stream {

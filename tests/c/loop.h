@@ -3,7 +3,7 @@
  * Every event is copied into one list, in the order in which it came, and looked at: an event after WS_EVENT_HANDLE_CLOSED, two at once for
  * one handle, a callback from inside a call or on a thread that drives nothing, an error without its reason. A test takes events out of the
  * list with loop_await; whatever the test does, loop_close wants exactly one WS_EVENT_HANDLE_CLOSED, last, for every handle that was seen.
- * One process is one case: the list is global. */
+ * The list is global: cases come one after another. */
 #ifndef LOOP_H
 #define LOOP_H
 
@@ -45,6 +45,7 @@ static struct {
   ws_handle busy[64];    /* whose callback is running */
   loop_reaction react;
   pthread_t test;        /* the thread that is in no ws_loop_run */
+  int loops;             /* that are open */
 } hearing = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static __thread int loop_depth; /* callbacks of this thread under way */
@@ -267,8 +268,17 @@ static inline void *loop_thread(void *argument) {
   return NULL;
 }
 
+/* Forgets what an earlier case has heard, if several run in one process. */
+static inline void loop_forget(void) {
+  for (size_t i = 0; i < hearing.count; i++) free((void *)(uintptr_t)hearing.events[i].event.data);
+  if (hearing.events != NULL) memset(hearing.events, 0, hearing.count * sizeof *hearing.events);
+  hearing.count = 0;
+  loop_react(NULL);
+}
+
 static inline bool loop_open(loop *loop, delivery delivery) {
   memset(loop, 0, sizeof *loop);
+  if (hearing.loops++ == 0) loop_forget();
   loop->delivery = delivery;
   hearing.test = pthread_self();
   if (!CHECK_STATUS(WS_OK, ws_open(NULL, WS_FLAG_ASYNC, &loop->session))) return false;
@@ -314,6 +324,7 @@ static inline void loop_close(loop *loop) {
   }
   if (loop->handle != WS_NO_HANDLE) CHECK_STATUS(WS_OK, ws_close_handle(loop->handle));
   loop_check_ends(loop->handle);
+  hearing.loops--;
 }
 
 /* ---- a library WebSocket with a raw peer -------------------------------------------------------------------------------------------- */

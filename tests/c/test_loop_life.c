@@ -54,6 +54,22 @@ static void a_dead_peer_is_noticed(size_t row) {
   loop_pair_close(&loop, &pair);
 }
 
+/* Unread data hides what is behind it, perhaps a pong: the peer is not given up while the program takes its time. */
+static void unread_data_stops_the_clock(size_t row) {
+  const struct loop_row *way = loop_row(row);
+  loop loop;
+  pair pair;
+  REQUIRE(loop_open(&loop, way->delivery));
+  REQUIRE(pair_set_u32(loop.session, WS_OPTION_KEEPALIVE_INTERVAL, 100));
+  REQUIRE(pair_set_u32(loop.session, WS_OPTION_KEEPALIVE_TIMEOUT, 100));
+  REQUIRE(loop_upgrade(&loop, &pair, way->role));
+  REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_TEXT, "unread", 6));
+  loop_pass(&loop, 500);
+  CHECK(LOOP_RECEIVES(&loop, pair.websocket, 9, WS_UTF8_MESSAGE, "unread", 6));
+  CHECK_STATUS(WS_OK, ws_send(pair.websocket, WS_UTF8_MESSAGE, "alive", 5));
+  loop_pair_close(&loop, &pair);
+}
+
 static void pings_are_answered_without_a_reader(size_t row) {
   const struct loop_row *way = loop_row(row);
   loop loop;
@@ -131,6 +147,29 @@ static void the_end_is_told_behind_the_data(size_t row) {
   ws_buffer_type type;
   CHECK_STATUS(WS_ERROR_CONNECTION, loop_end(&loop, ws_receive(pair.websocket, room, sizeof room, &received, &type), pair.websocket, WS_EVENT_RECEIVED, NULL));
   loop_pair_close(&loop, &pair);
+}
+
+/* Data and end in one go: the end makes no readiness of its own. A fragment, because the read that takes it finds the socket empty behind it. */
+static void an_end_right_behind_data_is_seen(size_t row) {
+  const struct loop_row *way = loop_row(row);
+  static uint8_t room[300];
+  loop loop;
+  REQUIRE(loop_open(&loop, way->delivery));
+  for (int i = 0; i < 12; i++) {
+    const heard *heard;
+    size_t received;
+    ws_buffer_type type;
+    pair pair;
+    REQUIRE(loop_upgrade(&loop, &pair, way->role));
+    REQUIRE(POSTS(pair.websocket, room, sizeof room));
+    REQUIRE(pair_peer_sends(&pair, i % 2 == 0 ? PEER_BINARY : PEER_FIN | PEER_BINARY, room, i % 3 == 0 ? 200 : 20));
+    (void)shutdown(pair.peer, SHUT_WR);
+    REQUIRE((heard = HEARS(&loop, pair.websocket, WS_EVENT_RECEIVED, WS_OK)) != NULL);
+    CHECK_NUMBER(i % 3 == 0 ? 200 : 20, (int64_t)heard->event.length);
+    REQUIRE_STATUS(WS_ERROR_CONNECTION, loop_end(&loop, ws_receive(pair.websocket, room, sizeof room, &received, &type), pair.websocket, WS_EVENT_RECEIVED, NULL));
+    loop_pair_drop(&loop, &pair);
+  }
+  loop_close(&loop);
 }
 
 /* ---- pings as events ------------------------------------------------------------------------------------------------------------------------ */
@@ -234,9 +273,11 @@ int main(int argc, char **argv) {
   static const check_test tests[] = {
       CHECK_ROWS(a_silent_peer_is_asked_without_a_reader, loop_rows),
       CHECK_ROWS(a_dead_peer_is_noticed, twelve),
+      CHECK_ROWS(unread_data_stops_the_clock, loop_rows),
       CHECK_ROWS(pings_are_answered_without_a_reader, loop_rows),
       CHECK_ROWS(without_a_receive_reading_stops, deliveries),
       CHECK_ROWS(the_end_is_told_behind_the_data, loop_rows),
+      CHECK_ROWS(an_end_right_behind_data_is_seen, loop_rows),
       CHECK_ROWS(pings_and_pongs_are_events_if_wanted, loop_rows),
       CHECK_ROWS(messages_come_by_themselves, loop_rows),
       CHECK_ROWS(whole_messages_are_limited, loop_rows),

@@ -283,6 +283,7 @@ static void views_show_every_byte(size_t row) {
   pair pair;
   check_label("%s, %s", delivery_name(deliveries[row / 2]), pair_role_name(roles[row % 2]));
   REQUIRE(loop_pair(&loop, &pair, deliveries[row / 2], roles[row % 2]));
+  memset(&viewed, 0, sizeof viewed);
   viewed.websocket = pair.websocket;
   loop_react(view_all);
   REQUIRE(pthread_create(&thread, NULL, send_much, &pair) == 0);

@@ -91,6 +91,47 @@ static void what_a_callback_sends_keeps_its_order(size_t row) {
   loop_pair_close(&loop, &pair);
 }
 
+static bool close_after;
+
+/* Answers what is good, and meets what is not, in the same callback. */
+static void answer_and_fail(const ws_event *event) {
+  static uint8_t room[16];
+  size_t received;
+  ws_buffer_type type;
+  ws_status status = event->status;
+  if (event->type != WS_EVENT_RECEIVED || event->handle != reacting) return;
+  while (status == WS_OK) {
+    CHECK_STATUS(WS_OK, ws_send(reacting, WS_UTF8_MESSAGE, "answer", 6));
+    status = ws_receive(reacting, room, sizeof room, &received, &type);
+  }
+  if (status == WS_PENDING) return;
+  CHECK_STATUS(WS_ERROR_PROTOCOL_VIOLATION, status);
+  if (close_after) CHECK_STATUS(WS_OK, ws_close_handle(reacting));
+}
+
+/* A good message and a bad frame in one segment: the answer to the first leaves before the close frame that the second causes. */
+static void what_was_sent_before_a_violation_leaves(size_t row) {
+  const struct loop_row *way = loop_row(row % CHECK_COUNT(loop_rows));
+  static uint8_t room[16], frames[64];
+  size_t size;
+  loop loop;
+  pair pair;
+  close_after = row >= CHECK_COUNT(loop_rows);
+  check_label("%s, %s, %s", delivery_name(way->delivery), pair_role_name(way->role), close_after ? "the handle is closed at once" : "the handle stays open");
+  REQUIRE(loop_pair(&loop, &pair, way->delivery, way->role));
+  reacting = pair.websocket;
+  REQUIRE(POSTS(pair.websocket, room, sizeof room));
+  loop_react(answer_and_fail);
+  size = peer_write_frame(frames, PEER_FIN | PEER_TEXT, way->role == LIBRARY_IS_SERVER, "good", 4);
+  size += peer_write_frame(frames + size, PEER_FIN | 0x20 | PEER_TEXT, way->role == LIBRARY_IS_SERVER, "bad", 3);
+  REQUIRE(peer_send(pair.peer, frames, size));
+  CHECK(LOOP_PEER_GETS(&loop, &pair, PEER_FIN | PEER_TEXT, "answer", 6));
+  CHECK(loop_until_readable(&loop, pair.peer) && PEER_GETS_CLOSE_STATUS(&pair, 1002));
+  loop_react(NULL);
+  if (close_after) pair.websocket = WS_NO_HANDLE, loop_pass(&loop, 20);
+  loop_pair_close(&loop, &pair);
+}
+
 static void parts_become_one_frame(size_t row) {
   const struct loop_row *way = loop_row(row);
   const ws_bytes parts[] = {{"one ", 4}, {NULL, 0}, {"frame", 5}};
@@ -322,10 +363,12 @@ static void a_connection_that_is_over_takes_nothing(size_t row) {
 }
 
 int main(int argc, char **argv) {
+  static const int twelve[12];
   static const check_test tests[] = {
       CHECK_ROWS(sends_are_done_at_once, loop_rows),
       CHECK_ROWS(a_buffer_is_free_after_its_send, loop_rows),
       CHECK_ROWS(what_a_callback_sends_keeps_its_order, loop_rows),
+      CHECK_ROWS(what_was_sent_before_a_violation_leaves, twelve),
       CHECK_ROWS(parts_become_one_frame, loop_rows),
       CHECK_ROWS(a_notified_send_is_told_once, loop_rows),
       CHECK_ROWS(a_full_queue_says_when_it_has_room, loop_rows),

@@ -303,6 +303,35 @@ static void websockets_are_limited(size_t row) {
   server_close(&server);
 }
 
+/* A request that is not answered takes a place; clients wait in the backlog for the next. */
+static void unanswered_requests_are_limited(size_t row) {
+  ws_handle requests[3];
+  int peers[3];
+  server server;
+  check_label("%s", delivery_name(deliveries[row]));
+  memset(&server, 0, sizeof server);
+  REQUIRE(loop_open(&server.loop, deliveries[row]));
+  REQUIRE(pair_set_u32(server.loop.session, WS_OPTION_MAX_HANDSHAKES, 2));
+  REQUIRE(pair_listen(server.loop.session, "/", &server.listener, &server.port));
+  for (int i = 0; i < 2; i++) {
+    peers[i] = asks(&server, "/");
+    REQUIRE(loop_accept(&server.loop, server.listener, &requests[i]));
+  }
+  REQUIRE_STATUS(WS_PENDING, ws_accept(server.listener, &requests[2]));
+  peers[2] = asks(&server, "/");
+  CHECK(HEARS_NOTHING(&server.loop, server.listener, 0, 50));
+  ws_status status = ws_respond(requests[0], 404, NULL, NULL, 0);
+  CHECK_NUMBER(404, status_of(&server, peers[0]));
+  CHECK_STATUS(WS_OK, loop_end(&server.loop, status, requests[0], WS_EVENT_RESPONDED, NULL));
+  CHECK(CLOSE_HANDLE(&server.loop, requests[0]));
+  const heard *heard = HEARS(&server.loop, server.listener, WS_EVENT_ACCEPTED, WS_OK);
+  REQUIRE(heard != NULL);
+  CHECK(CLOSE_HANDLE(&server.loop, heard->event.child));
+  CHECK(CLOSE_HANDLE(&server.loop, requests[1]));
+  for (int i = 0; i < 3; i++) (void)close(peers[i]);
+  server_close(&server);
+}
+
 /* ---- draining --------------------------------------------------------------------------------------------------------------------------------- */
 
 enum { DRAINED = 12 };
@@ -442,6 +471,7 @@ static void a_listener_is_on_several_loops(void) {
   uint16_t port = 0;
   char head[4096];
   loop loop;
+  greeted.count = 0;
   REQUIRE(loop_open(&loop, BY_THREAD));
   loop_react(greet);
   REQUIRE(pair_set_u32(loop.session, WS_OPTION_IO_THREADS, 3));
@@ -477,6 +507,7 @@ int main(int argc, char **argv) {
       CHECK_ROWS(a_parked_client_may_vanish, deliveries),
       CHECK_ROWS(children_inherit, deliveries),
       CHECK_ROWS(websockets_are_limited, deliveries),
+      CHECK_ROWS(unanswered_requests_are_limited, deliveries),
       CHECK_ROWS(a_drain_says_goodbye_to_everybody, deliveries),
       CHECK_ROWS(a_drain_cuts_the_rest, deliveries),
       CHECK_ROWS(an_empty_drain_is_over_at_once, deliveries),

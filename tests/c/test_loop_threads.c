@@ -79,6 +79,7 @@ static void threads_storm_a_loop(size_t row) {
   pthread_t threads[STORMERS + 1];
   uint64_t ended = 0;
   check_label("%s", delivery_name(deliveries[row]));
+  the_storm.posted = 0;
   REQUIRE(loop_open(&the_storm.loop, deliveries[row]));
   for (int i = 0; i < SOCKETS; i++) REQUIRE(loop_upgrade(&the_storm.loop, &the_storm.pairs[i], i % 2 == 0 ? LIBRARY_IS_CLIENT : LIBRARY_IS_SERVER));
   loop_react(go_on);
@@ -158,6 +159,7 @@ static void requests_come_and_go(size_t row) {
   loop loop;
   check_label("%s", delivery_name(deliveries[row]));
   REQUIRE(loop_open(&loop, deliveries[row]));
+  closed_handles = 0;
   loop_react(count_ends);
   end_at(check_now_ms() + STORM_MS);
   REQUIRE(pthread_create(&answering, NULL, answer_comers, &listener) == 0);
@@ -175,6 +177,30 @@ static void requests_come_and_go(size_t row) {
   CHECK(made > 20);
   CHECK_NUMBER((int64_t)made, loop_count(WS_NO_HANDLE, WS_EVENT_UPGRADED)); /* each ended exactly once */
   loop_close(&loop);
+}
+
+/* ---- the library's threads ---------------------------------------------------------------------------------------------------------------------- */
+
+/* With open handles: the threads end, nothing hangs, and the handles can be closed. What is opened later works again. */
+static void a_cleanup_ends_the_threads(void) {
+  static uint8_t room[16];
+  int threads = check_threads();
+  loop loop;
+  pair pair;
+  REQUIRE(loop_pair(&loop, &pair, BY_THREAD, LIBRARY_IS_CLIENT));
+  REQUIRE(POSTS(pair.websocket, room, sizeof room));
+  CHECK(check_threads() > threads);
+  CHECK_STATUS(WS_OK, ws_cleanup(5000));
+  CHECK_NUMBER(threads, check_threads_settled(threads));
+  CHECK_STATUS(WS_OK, ws_cleanup(0));
+  CHECK_STATUS(WS_OK, ws_close_handle(pair.websocket));
+  CHECK_STATUS(WS_OK, ws_close_handle(loop.session));
+  (void)close(pair.peer);
+  hearing.loops = 0; /* what was open can tell no end any more */
+  REQUIRE(loop_pair(&loop, &pair, BY_THREAD, LIBRARY_IS_SERVER));
+  REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_TEXT, "again", 5));
+  CHECK(LOOP_RECEIVES(&loop, pair.websocket, 9, WS_UTF8_MESSAGE, "again", 5));
+  loop_pair_close(&loop, &pair);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -217,6 +243,7 @@ int main(int argc, char **argv) {
   static const check_test tests[] = {
       CHECK_ROWS(threads_storm_a_loop, deliveries),
       CHECK_ROWS(requests_come_and_go, deliveries),
+      CHECK_TEST(a_cleanup_ends_the_threads),
       CHECK_TEST(a_child_has_no_loop),
   };
   return check_main(argc, argv, tests, CHECK_COUNT(tests));

@@ -12,9 +12,13 @@
 
 use ws101::{bytes, error, http, options, process, protocol};
 
+#[path = "../../src/handle/address.rs"]
+mod address;
 #[path = "../../src/connection/mod.rs"]
 mod connection;
 mod driver;
+#[path = "../../src/driver/event_loop/inbox.rs"]
+mod inbox;
 mod models;
 mod sync;
 #[path = "../../src/handle/table.rs"]

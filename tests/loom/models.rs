@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use loom::thread;
 
+use crate::address::Address;
 use crate::connection::{Agreed, Ahead, Connection, Operation, Received, Sources, Upgraded};
 use crate::driver::blocking::{self, StopSign, Task};
 use crate::error::Status;
+use crate::inbox::Inbox;
 use crate::options::{Options, SharedOptions};
 use crate::protocol::{CloseFrame, CloseStatus, MessageKind, Role};
 use crate::table::Table;
@@ -18,6 +20,8 @@ type Model = fn();
 
 /// Each by its name.
 pub const ALL: &[(&str, Model)] = &[
+    ("a_callback_comes_with_its_own_context", a_callback_comes_with_its_own_context),
+    ("a_wish_is_never_left_in_the_inbox_of_a_sleeping_loop", a_wish_is_never_left_in_the_inbox_of_a_sleeping_loop),
     ("a_pong_is_not_lost_behind_a_frame_that_ends", a_pong_is_not_lost_behind_a_frame_that_ends),
     ("a_pong_is_not_lost_behind_a_turn_that_settles", a_pong_is_not_lost_behind_a_turn_that_settles),
     ("a_pong_waits_for_a_frame_that_is_stuck", a_pong_waits_for_a_frame_that_is_stuck),
@@ -347,4 +351,47 @@ fn one_of_two_removers_gets_the_value() {
     let theirs = other.join().unwrap();
     assert_eq!([own, theirs].iter().flatten().count(), 1);
     assert_eq!(table.live_count(), 0);
+}
+
+fn a_callback_comes_with_its_own_context() {
+    let address = Arc::new(Address::default());
+    let theirs = Arc::clone(&address);
+    let writer = thread::spawn(move || {
+        theirs.write(1, 1);
+        theirs.write(2, 2);
+    });
+    let (callback, context) = address.read();
+    assert_eq!(callback, context);
+    writer.join().unwrap();
+    assert_eq!(address.read(), (2, 2));
+}
+
+/// The loop's sleep is a wait for the bell; a wish that rings for nothing, or does not ring, shows.
+fn a_wish_is_never_left_in_the_inbox_of_a_sleeping_loop() {
+    let inbox: Arc<Inbox<u32>> = Arc::default();
+    let rung = Arc::new((loom::sync::Mutex::new(0), loom::sync::Condvar::new()));
+    let wishers: Vec<_> = [1, 2]
+        .into_iter()
+        .map(|wish| {
+            let (inbox, rung) = (Arc::clone(&inbox), Arc::clone(&rung));
+            thread::spawn(move || {
+                if inbox.put(wish, false) {
+                    *rung.0.lock().unwrap() += 1;
+                    rung.1.notify_one();
+                }
+            })
+        })
+        .collect();
+    let mut wishes = Vec::new();
+    while wishes.len() < 2 {
+        inbox.take(&mut wishes);
+        if wishes.len() < 2 && inbox.may_sleep() {
+            let mut bells = rung.0.lock().unwrap();
+            while *bells == 0 {
+                bells = rung.1.wait(bells).unwrap();
+            }
+            *bells = 0;
+        }
+    }
+    wishers.into_iter().for_each(|wisher| wisher.join().unwrap());
 }

@@ -10,7 +10,11 @@ pub use std::sync::{OnceLock, PoisonError};
 
 /// The same for single words.
 pub mod atomic {
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+}
+
+pub fn pause() {
+    loom::thread::yield_now();
 }
 
 /// Loom's mutex, made when it is first locked: the sources make theirs in constants.

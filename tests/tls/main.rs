@@ -2,6 +2,7 @@
 #![cfg(feature = "tls")]
 
 mod certificates;
+mod key_log;
 mod loops;
 mod pair;
 mod records;

@@ -103,7 +103,12 @@ impl HeadExchange {
 
     fn read(&mut self, stream: &Stream, who: &str) -> Result<Option<()>> {
         let mut room = [0; READ];
-        match stream.receive(&mut room, &mut [], Patience::None) {
+        let received = stream.receive(&mut room, &mut [], Patience::None);
+        if stream.wants_write() {
+            // An alert of the encryption. Nobody else sends here; what the socket does not take now has to do without.
+            let _ = stream.flush(Patience::None);
+        }
+        match received {
             Ok(0) => {
                 let when = if self.incoming.is_empty() { "without a word" } else { "in the middle of its head" };
                 Err(Error::new(Status::Connection, format!("{who} ended the connection {when}")).in_phase(Phase::Http))

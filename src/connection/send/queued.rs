@@ -334,8 +334,22 @@ impl Turn<'_> {
         Ok(Accepted::Written)
     }
 
+    /// The same for frames that were gathered.
+    #[inline]
+    pub(super) fn finish_gathered(mut self, counted: Counted) -> Result<Accepted> {
+        let mut outbox = self.connection.outbox();
+        outbox.counted.add(counted);
+        if outbox.has_work() || outbox.ends_when_empty {
+            drop(outbox);
+            self.settle();
+            return Ok(Accepted::Queued);
+        }
+        self.put_back(&mut outbox);
+        Ok(if outbox.wants_room || outbox.has_told() { Accepted::Queued } else { Accepted::Written })
+    }
+
     /// The socket takes no more: the rest waits, before everything else.
-    fn leave(mut self, rest: Segment) -> Result<Accepted> {
+    pub(super) fn leave(mut self, rest: Segment) -> Result<Accepted> {
         let mut outbox = self.connection.outbox();
         outbox.put_tail(rest);
         self.put_back(&mut outbox);
@@ -343,7 +357,7 @@ impl Turn<'_> {
     }
 
     /// The peer takes no more bytes.
-    fn lose(mut self, error: &io::Error) -> Error {
+    pub(super) fn lose(mut self, error: &io::Error) -> Error {
         self.abandon_outbox(error);
         send_error(error)
     }
@@ -381,6 +395,6 @@ impl Segment {
     }
 }
 
-fn is_nothing(error: &io::Error) -> bool {
+pub(super) fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::event::{EventKind, OwnedEvent};
 use super::socket::{Answer, Socket};
-use super::{Wish, socket};
+use super::{Wish, answering, socket};
 use crate::connection::{CloseSent, Progress};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
@@ -51,6 +51,7 @@ impl Closing {
 impl Socket {
     /// Sends the close frame and leaves the receiving side open. WinHttpWebSocketShutdown.
     pub fn shutdown(self: &Arc<Self>, frame: CloseFrame) -> Result<Answer<()>> {
+        answering::leave(self);
         let sent = self.send_close(frame)?;
         if sent == CloseSent::Before {
             return Err(Error::new(Status::InvalidOperation, "this side has sent its close frame already"));
@@ -70,6 +71,7 @@ impl Socket {
 
     /// The whole closing handshake; repeated, it returns the first result. WinHttpWebSocketClose.
     pub fn close(self: &Arc<Self>, frame: CloseFrame) -> Result<Answer<()>> {
+        answering::leave(self);
         if let Some(result) = self.begin_close() {
             return result.map(Answer::Done);
         }

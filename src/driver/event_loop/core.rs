@@ -19,6 +19,7 @@ use super::{Shared, WAKE, Wish, lock, threads};
 use crate::connection::OwnMessage;
 use crate::driver::clock;
 use crate::error::{Error, Result, Status};
+use crate::protocol::MessageKind;
 use crate::sync::atomic::Ordering;
 
 /// Readiness taken from the system at a time.
@@ -46,6 +47,8 @@ pub(super) struct Core {
     pub(super) now: Duration,
     /// Whether the connection that is looked at may have something in its socket.
     pub(super) is_readable: bool,
+    /// Where messages are read to whose callbacks are done with them at once.
+    pub(super) chunk: Option<Box<[u8]>>,
 }
 
 /// Who is on the loop.
@@ -81,6 +84,7 @@ impl Core {
             wishes: Vec::new(),
             now: clock::now(),
             is_readable: false,
+            chunk: None,
         }
     }
 
@@ -113,7 +117,7 @@ impl Core {
             return Err(loop_closed());
         }
         let may_wait = !self.has_more() && delivery.room() == room && shared.inbox.may_sleep() && !self.has_woken(shared);
-        self.poll(shared, if may_wait { timeout } else { Some(Duration::ZERO) })?;
+        self.poll(shared, delivery, if may_wait { timeout } else { Some(Duration::ZERO) })?;
         if shared.is_woken.swap(false, Ordering::SeqCst)
             && let Some(recipient) = lock(&shared.recipient).clone()
         {
@@ -130,7 +134,7 @@ impl Core {
         shared.is_woken.load(Ordering::SeqCst) || shared.is_stopped.load(Ordering::SeqCst) || shared.is_closed()
     }
 
-    fn poll(&mut self, shared: &Arc<Shared>, timeout: Option<Duration>) -> Result<()> {
+    fn poll(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, timeout: Option<Duration>) -> Result<()> {
         let alarm = self.timers.next().map(|next| next.saturating_sub(self.now));
         let timeout = [timeout, alarm].into_iter().flatten().min();
         let mut events = std::mem::replace(&mut self.ready_events, mio::Events::with_capacity(0));
@@ -146,31 +150,36 @@ impl Core {
         }
         for event in &events {
             if event.token() != WAKE {
-                self.has_become_ready(shared, event);
+                self.has_become_ready(shared, delivery, event);
             }
         }
         self.ready_events = events;
         Ok(())
     }
 
-    fn has_become_ready(&mut self, shared: &Arc<Shared>, event: &mio::event::Event) {
+    fn has_become_ready(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, event: &mio::event::Event) {
         let key = event.token().0;
         match self.members.get(key) {
-            Some(Item::Socket(socket, ..)) => {
-                let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                let mut is_new = false;
-                if is_readable {
-                    let mut state = socket.state();
-                    state.is_readable = true;
-                    state.has_ended |= event.is_read_closed() || event.is_error();
-                    is_new = !std::mem::replace(&mut state.is_queued, true);
-                }
+            Some(Item::Socket(socket, recipient, _)) => {
+                let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
+                let has_ended = event.is_read_closed() || event.is_error();
                 if event.is_writable() && socket.wants_to_write() {
-                    let socket = Arc::clone(socket);
                     socket.flush();
                     self.flushed(&socket);
                     self.look_at(key as u32);
                 }
+                if !event.is_readable() && !has_ended {
+                    return;
+                }
+                if !delivery.keeps() {
+                    self.answer(shared, delivery, key as u32, &socket, &*recipient, Some(has_ended));
+                    return;
+                }
+                let mut state = socket.state();
+                state.is_readable = true;
+                state.has_ended |= has_ended;
+                let is_new = !std::mem::replace(&mut state.is_queued, true);
+                drop(state);
                 if is_new {
                     self.ready.push_back(key as u32);
                 }
@@ -256,6 +265,21 @@ impl Core {
             recipient.remember(error);
         }
         delivery.deliver(recipient, event);
+    }
+
+    /// The same for a whole message.
+    #[inline]
+    pub(super) fn deliver_message(
+        &mut self,
+        shared: &Shared,
+        delivery: &mut dyn Delivery,
+        socket: &Socket,
+        recipient: &dyn Recipient,
+        kind: MessageKind,
+        message: &[u8],
+    ) {
+        socket.batch.store(shared.batch(), Ordering::Relaxed);
+        delivery.deliver_message(recipient, kind, message);
     }
 
     /// An event for a connection's handle, if that was not closed already.

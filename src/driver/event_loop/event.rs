@@ -4,13 +4,15 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::num::NonZeroUsize;
 
 use crate::connection::Received;
 use crate::error::Error;
 use crate::protocol::{MessageKind, Piece};
 
-/// A callback whose parameters are known to `ffi` alone, which turns it into one and back.
-pub type OpaqueCallback = unsafe extern "C" fn();
+/// A callback of which only `ffi` knows what it is, which turns it into this and back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpaqueCallback(pub NonZeroUsize);
 
 /// Whom to tell about a handle: what a child inherits when it is made.
 #[derive(Clone, Copy, Default, Debug)]
@@ -23,16 +25,16 @@ pub struct Notify {
 
 /// A handle, as a loop knows it: it outlives its ticket until its last event.
 pub trait Recipient: Debug + Send + Sync {
-    /// Whom to tell.
-    fn notify(&self) -> Notify;
-    /// The handle's number.
-    fn ticket(&self) -> u64;
+    /// Whom to tell, and the handle's number.
+    fn address(&self) -> (Notify, u64);
     /// Why an operation on it has failed, for whoever asks later.
     fn remember(&self, error: &Error);
 }
 
 /// How a program gets its events.
 pub trait Delivery {
+    /// Hands a whole message over: the usual event.
+    fn deliver_message(&mut self, to: &dyn Recipient, kind: MessageKind, message: &[u8]);
     /// Hands an event over.
     fn deliver(&mut self, to: &dyn Recipient, event: &Event<'_>);
     /// How many more it takes now.

@@ -6,6 +6,7 @@
 //! **Who may do what**: the thread that drives the loop has taken its [`Core`] out of its slot, so no lock is held while a callback runs. Everybody
 //! else puts wishes into the [`Inbox`], and rings if the loop sleeps. A connection never changes its loop.
 
+mod answering;
 mod closing;
 mod core;
 mod event;
@@ -24,6 +25,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use answering::answer;
 pub use event::{Delivery, Event, EventKind, Notify, OpaqueCallback, OwnedEvent, Recipient};
 pub use socket::{Answer, Posted, Socket};
 pub use task::{Task, TaskSign, TaskStep, Told};
@@ -131,8 +133,8 @@ impl Mark {
     }
 }
 
-/// Runs a program's callback; whoever must not be called from one can see it.
-pub fn in_callback<T>(body: impl FnOnce() -> T) -> T {
+/// Runs what calls callbacks; whoever must not be called from one can see it.
+fn in_callback<T>(body: impl FnOnce() -> T) -> T {
     CALLBACKS.set(CALLBACKS.get() + 1);
     let result = body();
     CALLBACKS.set(CALLBACKS.get() - 1);
@@ -351,6 +353,10 @@ impl Shared {
     pub fn run(self: &Arc<Self>, delivery: &mut dyn Delivery) -> Result<()> {
         let mut driving = Driving::begin(self)?;
         let core = driving.core();
+        in_callback(|| self.run_on(core, delivery))
+    }
+
+    fn run_on(self: &Arc<Self>, core: &mut Core, delivery: &mut dyn Delivery) -> Result<()> {
         while !self.is_stopped.swap(false, Ordering::SeqCst) {
             core.begin_batch(self);
             core.turn(self, delivery, None)?;

@@ -10,7 +10,7 @@ use super::core::{Core, Item};
 use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
 use super::lent::LEAST;
 use super::socket::{Posted, Socket};
-use super::{Shared, Wish, lock};
+use super::{Shared, Wish, answering, lock};
 use crate::connection::{Ahead, MessageStep, NextWhole, ReceiveHalf, Received, Step};
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::MessageKind;
@@ -47,18 +47,47 @@ impl Core {
             let Some(key) = self.ready.pop_front() else { return };
             let Some(Item::Socket(socket, recipient, _)) = self.members.get(key as usize) else { continue };
             let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
-            socket.state().is_queued = false;
-            self.read_one(shared, delivery, key, &socket, &*recipient);
-            if !delivery.keeps() && socket.is_corked.swap(false, Ordering::Relaxed) {
-                socket.flush();
+            if delivery.keeps() {
+                self.read_one(shared, delivery, key, &socket, &*recipient, None);
+                socket.after_flush();
+            } else {
+                self.answer(shared, delivery, key, &socket, &*recipient, None);
             }
-            // An answer to what was read takes along what was queued: whoever waits for that is told here, because no readiness will.
-            socket.after_flush();
         }
     }
 
-    fn read_one(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, key: u32, socket: &Arc<Socket>, recipient: &dyn Recipient) {
-        for _ in 0..READS_AT_ONCE {
+    /// Reads from one, whose callback answers at once: the answers leave together when it is done. `readiness`: it has just become readable,
+    /// possibly because it has ended.
+    pub(super) fn answer(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        key: u32,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        readiness: Option<bool>,
+    ) {
+        answering::begin(recipient.address().1, socket);
+        self.read_one(shared, delivery, key, socket, recipient, readiness);
+        answering::end();
+        if socket.is_corked.load(Ordering::Relaxed) {
+            socket.is_corked.store(false, Ordering::Relaxed);
+            socket.flush();
+        }
+        // The answer to a ping or a close frame takes along what was queued: whoever waits for that is told here, because no readiness will.
+        socket.after_flush();
+    }
+
+    fn read_one(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        key: u32,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        readiness: Option<bool>,
+    ) {
+        for round in 0..READS_AT_ONCE {
             if socket.signals().is_dropped() {
                 return;
             }
@@ -66,6 +95,11 @@ impl Core {
                 return self.requeue(key, socket);
             }
             let mut state = socket.state();
+            if round == 0 {
+                state.is_queued &= readiness.is_some();
+                state.is_readable |= readiness.is_some();
+                state.has_ended |= readiness == Some(true);
+            }
             if state.is_busy {
                 // A call of the program's looks at what is held; when it has posted its receive, it sends the connection here again.
                 return;
@@ -122,9 +156,10 @@ impl Core {
         }
         let left = Left::of(claim.half(), matches!(outcome, Outcome::Blocked));
         let message = if let Outcome::Message(_) = outcome { claim.half().take_message() } else { None };
-        let heard = std::iter::from_fn(|| claim.half().take_heard()).collect::<Vec<_>>();
-        drop(claim);
-        heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
+        while let Some(heard) = claim.half().take_heard() {
+            self.tell_heard(socket, heard.is_ping, heard.payload);
+        }
+        claim.give_back();
         if let Outcome::Blocked = outcome {
             return put_back(socket, posted, left);
         }
@@ -156,7 +191,7 @@ impl Core {
             }
             Outcome::Message(kind) => {
                 if let Some(message) = message {
-                    self.deliver(shared, delivery, socket, recipient, &Event::message(kind, message.bytes()));
+                    self.deliver_message(shared, delivery, socket, recipient, kind, message.bytes());
                     self.keep(delivery, message);
                 }
             }
@@ -238,9 +273,10 @@ impl Core {
             self.has_lived(socket);
         }
         let left = Left::of(half, matches!(result, Ok(More::Blocked)));
-        let heard = std::iter::from_fn(|| half.take_heard()).collect::<Vec<_>>();
-        drop(claim);
-        heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
+        while let Some(heard) = half.take_heard() {
+            self.tell_heard(socket, heard.is_ping, heard.payload);
+        }
+        claim.give_back();
         match result {
             Ok(More::Close) => {
                 socket.tell_close();
@@ -274,7 +310,10 @@ impl Core {
         recipient: &dyn Recipient,
         half: &mut ReceiveHalf,
     ) -> Result<More> {
-        let (mut chunk, start) = {
+        let own = if delivery.keeps() { None } else { self.chunk.take() };
+        let (mut chunk, start) = if let Some(chunk) = own {
+            (chunk, 0)
+        } else {
             let mut lent = lock(&shared.lent);
             if lent.lent() + LEAST > MOST_LENT {
                 // The program has to be done with what it has first.
@@ -291,8 +330,12 @@ impl Core {
             }
             Err(error) => Err(error),
         };
-        let used = if delivery.keeps() { at } else { start };
-        lock(&shared.lent).put_chunk(chunk, used);
+        if delivery.keeps() {
+            lock(&shared.lent).put_chunk(chunk, at);
+        } else {
+            // Callbacks are done with it.
+            self.chunk = Some(chunk);
+        }
         result
     }
 
@@ -317,8 +360,7 @@ impl Core {
             *at += used;
             match next {
                 NextWhole::Message(kind, length) => {
-                    let event = Event::message(kind, &bytes[*at - length..*at]);
-                    self.deliver(shared, delivery, socket, recipient, &event);
+                    self.deliver_message(shared, delivery, socket, recipient, kind, &bytes[*at - length..*at]);
                 }
                 NextWhole::Close => return Ok(More::Close),
                 NextWhole::Nothing => {}
@@ -342,7 +384,7 @@ impl Core {
             match half.step_message(socket, Patience::None)? {
                 MessageStep::Message(kind) => {
                     if let Some(message) = half.take_message() {
-                        self.deliver(shared, delivery, socket, recipient, &Event::message(kind, message.bytes()));
+                        self.deliver_message(shared, delivery, socket, recipient, kind, message.bytes());
                         self.keep(delivery, message);
                     }
                     return Ok(More::Maybe);

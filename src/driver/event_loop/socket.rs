@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::closing::Closing;
 use super::event::{EventKind, OwnedEvent};
-use super::{Member, Shared, Wish, lock};
+use super::{Member, Shared, Wish, answering, lock};
 use crate::connection::{Accepted, CallerBuffer, Connection, Manner, Outgoing, Prepared, Received};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
@@ -230,6 +230,7 @@ impl Socket {
     /// Sends a frame, or queues it.
     #[inline]
     pub fn send(self: &Arc<Self>, message: &Outgoing<'_>, told: Option<usize>) -> Result<Accepted> {
+        answering::leave(self);
         let manner = Manner { limit: self.queue_limit(), is_corked: self.may_gather(), told };
         let accepted = self.connection.send_or_queue(message, manner)?;
         self.after_send(accepted, manner);
@@ -238,6 +239,7 @@ impl Socket {
 
     /// Sends a prepared message, or queues it.
     pub fn send_prepared(self: &Arc<Self>, message: &Prepared) -> Result<Accepted> {
+        answering::leave(self);
         let manner = Manner { limit: self.queue_limit(), is_corked: self.may_gather(), told: None };
         let accepted = self.connection.send_prepared_or_queue(message, manner)?;
         self.after_send(accepted, manner);
@@ -315,6 +317,7 @@ impl Socket {
 
     /// The handle was closed: everything that is pending ends with 12017, and then the handle's last event comes.
     pub fn detach(self: &Arc<Self>) {
+        answering::leave(self);
         self.connection.drop_connection();
         self.shared().wish(Wish::Detach(Arc::clone(self)));
     }

@@ -63,10 +63,9 @@ impl Handshake {
 
     /// Reads once; false if there is nothing to read.
     fn read(&mut self) -> Result<bool> {
-        // Without room: what comes behind the handshake is kept for the first real receive.
-        match self.stream.receive(&mut [], &mut [], Patience::None) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(self.stream.wants_write() || !self.stream.is_handshaking()),
+        match self.stream.take_in() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(error) => {
                 // The alert; if it does not leave at once, the peer has to do without.

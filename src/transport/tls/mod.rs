@@ -13,7 +13,7 @@ mod secured;
 mod trust;
 
 pub use certificates::{check_certificates, check_key, is_pin};
-pub use config::{ClientConfig, Configurations, ServerConfig};
+pub use config::{ClientConfig, Configurations, ServerConfig, provider};
 pub use handshake::Handshake;
 pub use secured::{Secured, Security};
 

@@ -116,6 +116,27 @@ impl Secured {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// Reads once and delivers nothing, for a handshake: what comes behind it is kept, but no more than one read brings.
+    pub fn take_in(&self, socket: &Socket) -> io::Result<()> {
+        let mut room = Room::take();
+        let received = wait::receive(socket.as_fd(), &mut room.whole()[FRONT..FRONT + RECEIVED], &mut [], Patience::None);
+        if let Ok(count @ 1..) = received {
+            self.feed(room.whole(), count, &mut [], &mut []);
+        }
+        room.give_back();
+        let records = lock(&self.records);
+        match records.failure() {
+            Some(failure) => Err(reasons::of(failure, &records, &self.peer).into()),
+            None if received? == 0 || records.has_ended() && records.state().is_handshaking() => Err(truncated(true).into()),
+            None => {
+                // More may be there than was taken.
+                drop(records);
+                lock(&self.reader).may_have_more = true;
+                Ok(())
+            }
+        }
+    }
+
     fn feed(&self, buffer: &mut [u8], count: usize, first: &mut [u8], second: &mut [u8]) -> usize {
         let mut records = lock(&self.records);
         let delivered = records.feed(buffer, FRONT..FRONT + count, first, second);

@@ -1,0 +1,100 @@
+//! The connection whose event a callback is answering right now: what it sends back goes the shortest way.
+//!
+//! While a callback runs, small whole messages for the very connection of its event are gathered in memory of the thread, and leave with one
+//! write when the callback is done. Everything else that the thread does with the connection meanwhile first ends that. Out of scope: every other
+//! way to send (`socket`).
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::socket::Socket;
+use crate::connection::Gathered;
+use crate::protocol::MessageKind;
+
+thread_local! {
+    static ANSWERING: RefCell<Answering> =
+        const { RefCell::new(Answering { ticket: 0, socket: None, gathered: Gathered::new(), has_turn: false }) };
+}
+
+struct Answering {
+    /// The handle of the connection; 0 = none.
+    ticket: u64,
+    socket: Option<Arc<Socket>>,
+    gathered: Gathered,
+    has_turn: bool,
+}
+
+/// A callback is about to get events of this connection.
+#[inline]
+pub(super) fn begin(ticket: u64, socket: &Arc<Socket>) {
+    ANSWERING.with_borrow_mut(|answering| {
+        answering.socket = Some(Arc::clone(socket));
+        answering.ticket = ticket;
+    });
+}
+
+/// It is done with them: what was gathered leaves.
+#[inline]
+pub(super) fn end() {
+    let _later = ANSWERING.with_borrow_mut(|answering| {
+        answering.write();
+        answering.ticket = 0;
+        answering.socket.take()
+    });
+}
+
+/// The thread does something else with the connection: what was gathered leaves first, and the rest goes the usual way.
+#[inline]
+pub(super) fn leave(socket: &Socket) {
+    ANSWERING.with_borrow_mut(|answering| {
+        if answering.ticket != 0 && answering.socket.as_ref().is_some_and(|own| std::ptr::eq(&raw const **own, socket)) {
+            answering.write();
+            answering.ticket = 0;
+        }
+    });
+}
+
+/// Sends a message back over the connection of the event that this thread is in; false if it has to go another way.
+#[inline]
+pub fn answer(ticket: u64, kind: MessageKind, payload: &[u8]) -> bool {
+    ANSWERING.with_borrow_mut(|answering| answering.ticket == ticket && ticket != 0 && answering.gather(kind, payload))
+}
+
+impl Answering {
+    #[inline]
+    fn gather(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        // Closed by another thread: the number is stale, and the usual way says so.
+        if socket.signals().is_stopped() {
+            self.write();
+            return false;
+        }
+        if !self.has_turn {
+            if !socket.begin_gathering(&mut self.gathered) {
+                return false;
+            }
+            self.has_turn = true;
+        }
+        if !self.gathered.has_room(payload.len()) {
+            self.write();
+            // A large one goes its own way, behind what was gathered.
+            return false;
+        }
+        if socket.gather(&mut self.gathered, kind, payload) {
+            return true;
+        }
+        self.write();
+        false
+    }
+
+    #[inline]
+    fn write(&mut self) {
+        if std::mem::take(&mut self.has_turn)
+            && let Some(socket) = &self.socket
+        {
+            if socket.write_gathered(&mut self.gathered) {
+                socket.after_flush();
+            }
+        }
+    }
+}
