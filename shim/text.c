@@ -121,7 +121,7 @@ DWORD text_give(const WCHAR *wide, size_t characters, LPVOID buffer, LPDWORD len
         *length = needed;
         return ERROR_INSUFFICIENT_BUFFER;
     }
-    memcpy(buffer, wide, characters * sizeof *wide);
+    if (characters > 0) memcpy(buffer, wide, characters * sizeof *wide);
     memset((char *)buffer + characters * sizeof *wide, 0, sizeof *wide); /* the buffer need not be aligned */
     *length = (DWORD)(characters * sizeof *wide);
     return NO_ERROR;
