@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading porting build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
+steps=(format clippy shell cargo header header-compiles threading porting winhttp build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading porting build exports ctest)
 
@@ -70,6 +70,9 @@ step_threading() { run_judge tests/threading/run; }
 
 step_porting() { run_judge tests/porting/run; }
 
+# What is written for WinHTTP also compiles with Windows' header. The packages are big: who has them is checked, nobody else.
+step_winhttp() { run_judge tests/shim/mingw; }
+
 step_build() { build_tree release; }
 
 # The shared library exports ws_ functions and nothing else, and every function of the header.
@@ -120,6 +123,9 @@ step_install() {
   # shellcheck disable=SC2046  # flags are words
   cc cmake/consumer/main.c -o "$place/by-pkg-config" $(pkg-config --cflags --libs ws101) "-Wl,-rpath,$(pkg-config --variable=libdir ws101)"
   "$place/by-pkg-config"
+  # shellcheck disable=SC2046
+  cc cmake/consumer/winhttp.c -o "$place/winhttp-by-pkg-config" $(pkg-config --cflags --libs ws101-winhttp) "-Wl,-rpath,$(pkg-config --variable=libdir ws101-winhttp)"
+  "$place/winhttp-by-pkg-config"
   cmake -S cmake/consumer -B "$place/subdirectory" -DCMAKE_BUILD_TYPE=Debug -DWS101_SOURCE_DIR="$PWD"
   cmake --build "$place/subdirectory" -j "$(processors)"
   ctest --test-dir "$place/subdirectory" --output-on-failure

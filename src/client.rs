@@ -64,7 +64,9 @@ enum State {
 
 #[derive(Debug)]
 struct Answer {
+    request: String,
     status: u16,
+    reason: String,
     headers: Arc<Headers>,
     /// Where redirects have led.
     url: String,
@@ -231,7 +233,9 @@ impl Request {
         }
         let subprotocol = reply.verdict.as_ref().ok().and_then(|agreement| agreement.subprotocol.clone());
         Answer {
+            request: String::from_utf8_lossy(&reply.request).into_owned(),
             status: reply.head.status,
+            reason: reply.head.reason,
             headers: Arc::new(reply.head.headers),
             url: reply.url.to_string(),
             outcome: match reply.verdict {
@@ -309,6 +313,16 @@ impl Request {
     /// The sub-protocol that the server chose.
     pub fn subprotocol(&self) -> Result<Option<String>> {
         self.answer(|answer| Ok(answer.subprotocol.clone()))
+    }
+
+    /// The head of the request as it was sent.
+    pub fn request_head(&self) -> Result<String> {
+        self.answer(|answer| Ok(answer.request.clone()))
+    }
+
+    /// What the server said beside the status: "Switching Protocols".
+    pub fn reason(&self) -> Result<String> {
+        self.answer(|answer| Ok(answer.reason.clone()))
     }
 
     /// This side's address.

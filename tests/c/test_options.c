@@ -305,6 +305,8 @@ static const known_row known[] = {
     KNOWN(TARGET, BIT(SERVER_REQUEST) | BIT(PROTOCOL)),
     KNOWN(LOCAL_ADDRESS, CONNECTED | BIT(LISTENER)),
     KNOWN(REMOTE_ADDRESS, CONNECTED),
+    KNOWN(REQUEST_HEAD, BIT(REQUEST)),
+    KNOWN(REASON_PHRASE, BIT(REQUEST)),
     KNOWN(CLOSE_STATE, BIT(WEBSOCKET) | BIT(PROTOCOL)),
     KNOWN(HANDLE_KIND, EVERY),
     KNOWN(FEATURES, EVERY),
@@ -312,6 +314,7 @@ static const known_row known[] = {
 
 static bool is_asked_too_early(ws_option option, kind kind) {
   if (kind == PROTOCOL) return option == WS_OPTION_IS_WEBSOCKET || option == WS_OPTION_METHOD || option == WS_OPTION_TARGET;
+  if (option == WS_OPTION_REQUEST_HEAD || option == WS_OPTION_REASON_PHRASE) return true;
   return kind == REQUEST && (option == WS_OPTION_SUBPROTOCOL || option == WS_OPTION_LOCAL_ADDRESS || option == WS_OPTION_REMOTE_ADDRESS);
 }
 

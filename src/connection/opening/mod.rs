@@ -72,6 +72,8 @@ pub struct Plan {
 pub struct Reply {
     /// Who has answered: where redirects have led.
     pub url: Url,
+    /// The head of the last request, as it was sent.
+    pub request: Vec<u8>,
     /// Its head, whatever its status; of a proxy if that has answered 407.
     pub head: ResponseHead,
     /// Whether it makes the connection a WebSocket, or why not.

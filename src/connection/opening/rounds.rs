@@ -11,7 +11,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::http::auth::{Advice, Authenticator};
 use crate::http::date::retry_after_ms;
 use crate::http::head::status_with_phrase;
-use crate::http::{Headers, ResponseHead};
+use crate::http::{Headers, ResponseHead, write_request};
 
 /// What no other server may learn than the one that the program meant.
 const ONLY_FOR_ONE_SERVER: [&str; 3] = ["Authorization", "Cookie", "Host"];
@@ -110,8 +110,9 @@ impl Opening {
                 verdict.map_err(|refusal| self.with_answer(refusal.into(), &head))
             }
         };
+        let request = write_request("GET", self.url.target(), ask.handshake.request_headers());
         let (url, early, security) = (self.url.clone(), exchange.into_rest(), stream.security());
-        Moved::Done(Box::new(Reply { url, head, verdict, stream, early, body, remote_address, local_address, security }))
+        Moved::Done(Box::new(Reply { url, request, head, verdict, stream, early, body, remote_address, local_address, security }))
     }
 
     fn proxy_wants_login(&self, head: &ResponseHead, is_rejected: bool) -> Error {

@@ -41,6 +41,13 @@ pub(super) enum Stage {
     Linger,
 }
 
+impl Closing {
+    /// Whether what still comes is of no use. A shutdown leaves the receiving side open, also while its frame has not left.
+    pub fn discards(&self) -> bool {
+        self.stage != Stage::Shutdown
+    }
+}
+
 impl Socket {
     /// Sends the close frame and leaves the receiving side open. WinHttpWebSocketShutdown.
     pub fn shutdown(self: &Arc<Self>, frame: CloseFrame) -> Result<Answer<()>> {
@@ -74,6 +81,7 @@ impl Socket {
             Err(error) => return self.end_close(Err(error)).map(Answer::Done),
         };
         self.flush();
+        self.after_flush();
         if sent == CloseSent::ByLibrary && self.is_closed() && self.is_flushed() {
             self.end_tcp();
             return self.end_close(Ok(())).map(Answer::Done);
@@ -85,8 +93,17 @@ impl Socket {
     fn begin(self: &Arc<Self>, stage: Stage, timeout: Option<Duration>, waits: EventKind) {
         let end = timeout.map(|timeout| clock::now() + timeout);
         let mut state = self.state();
-        state.closing = Some(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
+        let before = state.closing.replace(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
+        // What was read ahead may hold the peer's close frame already, and then the socket has nothing more to say.
+        let reads = stage == Stage::Exchange && !std::mem::replace(&mut state.is_queued, true);
         drop(state);
+        if reads {
+            self.shared().wish(Wish::Ready(Arc::clone(self)));
+        }
+        // A close takes over from a shutdown that waits: the frame that it has queued leaves before anything of the close.
+        if let Some(waits) = before.and_then(|closing| closing.waits) {
+            self.tell(OwnedEvent::ended(waits, Ok(())));
+        }
         self.shared().wish(Wish::Look(Arc::clone(self)));
     }
 

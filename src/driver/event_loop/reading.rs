@@ -49,6 +49,7 @@ impl Core {
             let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
             if delivery.keeps() {
                 self.read_one(shared, delivery, key, &socket, &*recipient, None);
+                socket.after_flush();
                 socket.log_close_frames();
             } else {
                 self.answer(shared, delivery, key, &socket, &*recipient, None);
@@ -74,8 +75,9 @@ impl Core {
         if socket.is_corked.load(Ordering::Relaxed) {
             socket.is_corked.store(false, Ordering::Relaxed);
             socket.flush();
-            socket.after_flush();
         }
+        // The answer to a ping or a close frame takes along what was queued: whoever waits for that is told here, because no readiness will.
+        socket.after_flush();
     }
 
     fn read_one(
@@ -104,7 +106,7 @@ impl Core {
                 // A call of the program's looks at what is held; when it has posted its receive, it sends the connection here again.
                 return;
             }
-            if state.closing.is_some() {
+            if state.closing.as_ref().is_some_and(|closing| closing.discards()) {
                 drop(state);
                 return self.discard(socket, key);
             }
@@ -592,6 +594,7 @@ impl Socket {
         match self.keep_alive(now, false, is_blocked) {
             Ok(due) => {
                 self.flush();
+                self.after_flush(); // it may have written the last of what was queued, and then no readiness tells
                 match due {
                     // A ping that was due is out: the next look is for its answer.
                     Some(due) if due <= now => {

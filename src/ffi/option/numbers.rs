@@ -78,6 +78,10 @@ pub enum ws_option_numbers {
     WS_OPTION_FEATURES = 13041,
     /// ws_statistics, query. Set its size before. A receive under way is counted when it ends. Websocket, protocol component (bytes, frames and messages alone).
     WS_OPTION_STATISTICS = 13042,
+    /// Text, query. The request line and the headers as they were sent, each with its CR LF. Client's request after its handshake.
+    WS_OPTION_REQUEST_HEAD = 13043,
+    /// Text, query. What the server wrote behind the status, for people: "Switching Protocols". Client's request after its handshake.
+    WS_OPTION_REASON_PHRASE = 13044,
     /// ws_handle. The loop that drives an asynchronous session; set before anything is made from it. Default 0. Session.
     WS_OPTION_LOOP = 13050,
     /// u32, 1-256. The library's own threads for an asynchronous session without a loop. Default 1. Session.

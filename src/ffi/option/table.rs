@@ -147,6 +147,8 @@ pub(super) static TABLE: &[Row] = &[
     known(WS_OPTION_HANDLE_KIND, CORE | OTHER, Value::Known(known::handle_kind)),
     known(WS_OPTION_FEATURES, CORE | OTHER, Value::Features),
     known(WS_OPTION_STATISTICS, WEBSOCKET | COMPONENT, Value::Statistics),
+    known(WS_OPTION_REQUEST_HEAD, CLIENT_REQUEST, Value::Text(known::request_head)),
+    known(WS_OPTION_REASON_PHRASE, CLIENT_REQUEST, Value::Text(known::reason_phrase)),
     kept(WS_OPTION_LOOP, SESSION, Value::Loop),
     kept(WS_OPTION_IO_THREADS, SESSION, Value::Threads),
     kept(WS_OPTION_PING_EVENTS, ALL, Value::EventSwitch(|options| &mut options.ping_events, |_, _| Ok(()))),
@@ -294,6 +296,14 @@ mod known {
         }
     }
 
+    pub fn request_head(object: &Object) -> Result<String> {
+        if let Object::ClientRequest(request) = object { request.request_head() } else { nobody() }
+    }
+
+    pub fn reason_phrase(object: &Object) -> Result<String> {
+        if let Object::ClientRequest(request) = object { request.reason() } else { nobody() }
+    }
+
     /// Of a connection that is not secured, nothing.
     fn security(object: &Object) -> Result<Security> {
         let security = match object {
@@ -344,7 +354,7 @@ mod tests {
         let lines = include_str!("numbers.rs").lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "));
         let header: Vec<i32> = lines.filter_map(|(_, number)| number.parse().ok()).collect();
         let rows: Vec<i32> = TABLE.iter().map(|row| row.number as i32).collect();
-        assert_eq!(header.len(), 58);
+        assert_eq!(header.len(), 60);
         assert_eq!(rows, header);
         assert!(rows.is_sorted());
         assert!(rows.iter().all(|&number| find(number).is_some_and(|row| row.number as i32 == number)));
