@@ -58,8 +58,8 @@
  * WS_ERROR_FORKED to every call but ws_close_handle, which closes the child's descriptors and leaves the parent's connection alone;
  * what the child opens works. Fork while no other thread is in a call of the library.
  *
- * Every build exports every function. What is not built answers WS_ERROR_NOT_SUPPORTED, and its description begins with
- * "Not built yet"; WS_OPTION_FEATURES tells what a build can do.
+ * Every build exports every function. What a build leaves out (TLS, compression) answers WS_ERROR_NOT_SUPPORTED;
+ * WS_OPTION_FEATURES tells what a build can do.
  *
  * Chapters: 1 types, 2 numbers, 3 the seven functions that most programs need, 4 session and library, 5 requests,
  * 6 websockets, 7 servers, 8 options; and for special needs: 9 events and loops, 10 fan-out, 11 the protocol component. */
@@ -285,12 +285,12 @@ enum {
  * Close it with ws_close_handle when nothing more will be made from it; what was made lives on.
  *
  * @param user_agent The User-Agent of clients and the Server of listeners, in UTF-8; copied. NULL = none is sent.
- * @param flags      0, or WS_FLAG_NO_THREADS. WS_FLAG_ASYNC is not built yet: it answers WS_ERROR_NOT_SUPPORTED.
+ * @param flags      0, WS_FLAG_NO_THREADS or WS_FLAG_ASYNC (chapter 9).
  * @param session    OUT: the session; close it with ws_close_handle.
  *
  * @return WS_OK;
  *         WS_ERROR_INVALID_PARAMETER: session is NULL, a flag is unknown, user_agent is not UTF-8 or has control characters;
- *         WS_ERROR_NOT_SUPPORTED: WS_FLAG_ASYNC; WS_ERROR_NOT_ENOUGH_MEMORY.
+ *         WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait. As WinHttpOpen.
  */
@@ -741,18 +741,23 @@ WS_API ws_status ws_receive_message(ws_handle websocket, const void **data, size
                                     ws_buffer_type *type) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives one piece without a copy, on the thread that drives the loop.
+ * Receives one piece without a copy: where the library has read it to. For asynchronous sessions.
+ *
+ * On the thread that drives the loop a piece that is there already comes at once. Else, and from any other thread, the event brings it. A piece is
+ * what has arrived of a message, as for ws_receive with a buffer without limit.
  *
  * @param websocket The connection.
- * @param data      OUT: the piece; valid until the callback returns, or until the next ws_loop_wait.
+ * @param data      OUT: the piece; valid until the callback returns, or until the next ws_loop_wait. Only of WS_OK.
  * @param length    OUT: of data, in bytes.
  * @param type      OUT: as of ws_receive.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
+ * @return WS_OK; WS_PENDING: WS_EVENT_RECEIVED brings the piece; the errors of ws_receive;
+ *         WS_ERROR_NOT_SUPPORTED: the session is a blocking one;
+ *         WS_ERROR_INVALID_OPERATION: another receive is pending, or events carry whole messages;
  *         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
  *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
  *
- * Only the thread that drives the loop. Does not wait.
+ * Any thread. Does not wait.
  */
 WS_API ws_status ws_receive_view(ws_handle websocket, const void **data, size_t *length,
                                  ws_buffer_type *type) WS_NOEXCEPT;
@@ -761,7 +766,8 @@ WS_API ws_status ws_receive_view(ws_handle websocket, const void **data, size_t 
  * Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
  *
  * WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED sends the message
- * that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
+ * that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY asks for
+ * WS_EVENT_SENT with operation_context; asynchronous sessions only.
  *
  * @param websocket         The connection.
  * @param type              As for ws_send.
@@ -918,17 +924,20 @@ WS_API ws_status ws_respond(ws_handle request, uint16_t http_status, const char 
                             size_t length) WS_NOEXCEPT;
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a listener's connections in good order: stops accepting, and closes them
- * spread over a time, so that not all clients come back at once.
+ * Ends a listener's connections in good order: stops accepting, and closes them spread over a time, so that not all clients come back at once.
+ * For asynchronous sessions.
  *
  * @param listener     The listener.
  * @param close_status As for ws_close; 1001 or 1012 is meant for this.
  * @param spread_ms    Over how many milliseconds the close frames are sent.
  * @param deadline_ms  After how many milliseconds the rest is dropped; 0 = none.
  *
- * @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener.
+ * @return WS_PENDING: WS_EVENT_DRAINED tells that no connection is left;
+ *         WS_ERROR_INVALID_PARAMETER: close_status may not be sent; WS_ERROR_NOT_SUPPORTED: the session is a blocking one, whose program closes its
+ *         websockets itself; WS_ERROR_INVALID_OPERATION: it is being drained;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener.
  *
- * Any thread. Waits.
+ * Any thread. Does not wait.
  */
 WS_API ws_status ws_drain(ws_handle listener, uint16_t close_status, uint32_t spread_ms,
                           uint32_t deadline_ms) WS_NOEXCEPT;
@@ -996,7 +1005,7 @@ WS_API ws_status ws_accept_descriptor(ws_handle session, int64_t descriptor, ws_
  *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INVALID_OPTION: there is none with this number;
  *         WS_ERROR_OPTION_NOT_SETTABLE: it can only be queried;
  *         WS_ERROR_INCORRECT_HANDLE_TYPE: this kind of handle does not have it;
- *         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_NOT_SUPPORTED: not built yet.
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_NOT_SUPPORTED: not part of this build.
  *
  * Any thread. Does not wait. As WinHttpSetOption.
  */
@@ -1018,7 +1027,7 @@ WS_API ws_status ws_set_option(ws_handle any, ws_option option, const void *valu
  *         WS_ERROR_INVALID_PARAMETER: length is NULL, or value is NULL with room;
  *         WS_ERROR_INVALID_HANDLE; WS_ERROR_INVALID_OPTION: there is none with this number;
  *         WS_ERROR_INCORRECT_HANDLE_TYPE: this kind of handle does not have it;
- *         WS_ERROR_INCORRECT_HANDLE_STATE: too early; WS_ERROR_INSUFFICIENT_BUFFER; WS_ERROR_NOT_SUPPORTED: not built yet.
+ *         WS_ERROR_INCORRECT_HANDLE_STATE: too early; WS_ERROR_INSUFFICIENT_BUFFER; WS_ERROR_NOT_SUPPORTED: not part of this build.
  *
  * Any thread. Does not wait. As WinHttpQueryOption.
  */
@@ -1194,11 +1203,28 @@ typedef struct ws_statistics {
 /* ===================================================================================================================
  *  9. Events and loops
  *
- *  For programs with many connections and few threads. Not built yet: sessions cannot be opened with WS_FLAG_ASYNC.
+ *  For programs with many connections and few threads: a session that is opened with WS_FLAG_ASYNC.
  *
  *  A call on a handle of an asynchronous session returns WS_OK (done now, no event), WS_PENDING (exactly one event tells the
- *  end) or an error (no event). Who drives the loop chooses the delivery: ws_loop_run calls callbacks, ws_loop_wait returns
- *  batches, so that no foreign thread ever enters the program's runtime.
+ *  end) or an error (no event), and does not wait, whatever its description says of waiting. WS_PENDING may come from:
+ *  ws_handshake, ws_complete_upgrade, ws_accept, ws_respond, ws_receive, ws_receive_message, ws_receive_view, ws_shutdown,
+ *  ws_close, ws_drain, and ws_send_ex with WS_SEND_NOTIFY. What is posted stays the library's until its event: the buffer of
+ *  ws_receive must not be read, written or freed before. A program drains with `while ((status = ws_receive(...)) == WS_OK)`.
+ *
+ *  Who drives. A session without WS_OPTION_LOOP is driven by threads of the library (WS_OPTION_IO_THREADS), which call callbacks
+ *  (ws_set_callback). With WS_OPTION_LOOP the program drives: ws_loop_run calls callbacks on the calling thread, ws_loop_wait
+ *  returns batches, so that no foreign thread ever enters the program's runtime. A connection never changes its loop.
+ *
+ *  Callbacks never come from inside a call of the program's, never under a lock, never two at once for one connection. They may
+ *  call anything that does not wait, close any handle, and post the operation whose end they tell of. WS_EVENT_HANDLE_CLOSED
+ *  comes exactly once for every handle of the session, and last: after it nothing of the library knows the handle's context.
+ *
+ *  Sending never waits. ws_send copies what the system does not take at once; beyond WS_OPTION_SEND_QUEUE_LIMIT it answers
+ *  WS_ERROR_WOULD_BLOCK, has taken nothing, and WS_EVENT_WRITABLE tells when to go on. What is sent over a connection whose event
+ *  is being handled is gathered, and leaves when the callback, or the batch, is done.
+ *
+ *  Receiving: a posted buffer (ws_receive), a look at the library's own memory (ws_receive_view), or whole messages as events
+ *  (WS_OPTION_WHOLE_MESSAGES). A connection that nobody receives on is read 16 KiB ahead at most; then TCP stops its peer.
  * =================================================================================================================== */
 
 /**
@@ -1233,7 +1259,7 @@ typedef struct ws_event {
     ws_handle child;            /**< WS_EVENT_UPGRADED: the websocket. WS_EVENT_ACCEPTED: the request. */
     void *context;              /**< WS_OPTION_CONTEXT of the handle. */
     void *operation_context;    /**< Of ws_send_ex; else NULL. */
-    const void *data;           /**< The received bytes, or a ping's payload. */
+    const void *data;           /**< The received bytes (for ws_receive, the buffer that was posted), or a ping's payload. */
     size_t length;              /**< Of data. */
     ws_buffer_type buffer_type; /**< Of received data. */
     ws_operation operation;     /**< The operation that ended. */
@@ -1247,7 +1273,7 @@ typedef void (*ws_callback)(const ws_event *event, void *context);
 /**
  * Says whom to tell about events of a handle, and sets its WS_OPTION_CONTEXT. What is made from the handle later inherits both.
  *
- * The callback is stored; nothing calls it until asynchronous sessions are built.
+ * Events are for asynchronous sessions (chapter 9); on a blocking one the callback is stored, and never called.
  *
  * @param any      A handle of any kind.
  * @param callback NULL = nobody. It must not throw or longjmp.
@@ -1365,27 +1391,29 @@ WS_API ws_status ws_loop_timeout(ws_handle loop, uint32_t *timeout_ms) WS_NOEXCE
  * =================================================================================================================== */
 
 /**
- * Not built yet: answers WS_ERROR_NOT_SUPPORTED. Prepares a whole message, to send it over many connections without copies.
+ * Prepares a whole message, to send it over many connections without copies.
  *
  * @param type    WS_BINARY_MESSAGE or WS_UTF8_MESSAGE.
  * @param data    The message; copied. NULL if length is 0.
  * @param length  In bytes.
  * @param message OUT: the prepared message; close it with ws_close_handle when no more sends will begin.
  *
- * @return WS_ERROR_NOT_SUPPORTED;
- *         WS_ERROR_INVALID_PARAMETER: message is NULL, data is NULL with a length, or type is not a whole message.
+ * @return WS_OK; WS_ERROR_INVALID_PARAMETER: message is NULL, data is NULL with a length, type is not a whole message, or a
+ *         text is not UTF-8; WS_ERROR_NOT_ENOUGH_MEMORY.
  *
  * Any thread. Does not wait.
  */
 WS_API ws_status ws_prepare(ws_buffer_type type, const void *data, size_t length, ws_handle *message) WS_NOEXCEPT;
 
 /**
- * Not built yet: no message can be prepared. Sends a prepared message.
+ * Sends a prepared message: framed and, where it was agreed on without context takeover, compressed once for all receivers. A client's copy is
+ * masked afresh each time.
  *
  * @param websocket The connection.
  * @param message   The prepared message; it may be sent any number of times, from any thread.
  *
- * @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket, or message not an open
+ * @return WS_OK and the errors of ws_send_ex with WS_SEND_WHOLE;
+ *         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket, or message not an open
  *         prepared message.
  *
  * Any thread. Waits until the bytes are taken.

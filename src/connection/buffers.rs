@@ -42,7 +42,7 @@ impl CallerBuffer {
     }
 
     /// The memory.
-    pub fn as_mut(&mut self) -> &mut [u8] {
+    pub fn memory(&mut self) -> &mut [u8] {
         // SAFETY: not NULL, as long as it was; `new`'s caller promised that it is still there and nobody else's.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr(), self.1) }
     }

@@ -49,11 +49,14 @@ impl Delivery for Callbacks {
     }
 }
 
+/// Boxed: events point to them, and more of them come.
+type Infos = Vec<Box<ws_error_info>>;
+
 /// Fills the array of a batch.
 pub struct Batch {
     room: EventRoom,
     /// The reasons of failures; they stay until the next batch.
-    infos: Vec<Box<ws_error_info>>,
+    infos: Infos,
 }
 
 impl Batch {
@@ -63,7 +66,7 @@ impl Batch {
     }
 
     /// How many events there are, and the reasons among them, which must be kept as long as the events.
-    pub fn end(self) -> (usize, Vec<Box<ws_error_info>>) {
+    pub fn end(self) -> (usize, Infos) {
         (self.room.filled(), self.infos)
     }
 }

@@ -12,15 +12,15 @@ use crate::driver::blocking;
 use crate::error::{Error, Status};
 use crate::handle::{self, Kind, Notify, Object, Ticket};
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Prepares a whole message, to send it over many connections without copies.
+/// Prepares a whole message, to send it over many connections without copies.
 ///
 /// @param type    WS_BINARY_MESSAGE or WS_UTF8_MESSAGE.
 /// @param data    The message; copied. NULL if length is 0.
 /// @param length  In bytes.
 /// @param message OUT: the prepared message; close it with ws_close_handle when no more sends will begin.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
-///         WS_ERROR_INVALID_PARAMETER: message is NULL, data is NULL with a length, or type is not a whole message.
+/// @return WS_OK; WS_ERROR_INVALID_PARAMETER: message is NULL, data is NULL with a length, type is not a whole message, or a
+///         text is not UTF-8; WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread. Does not wait.
 #[unsafe(no_mangle)]
@@ -38,12 +38,14 @@ pub unsafe extern "C" fn ws_prepare(r#type: ws_buffer_type, data: *const c_void,
     })
 }
 
-/// Not built yet: no message can be prepared. Sends a prepared message.
+/// Sends a prepared message: framed and, where it was agreed on without context takeover, compressed once for all receivers. A client's copy is
+/// masked afresh each time.
 ///
 /// @param websocket The connection.
 /// @param message   The prepared message; it may be sent any number of times, from any thread.
 ///
-/// @return WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket, or message not an open
+/// @return WS_OK and the errors of ws_send_ex with WS_SEND_WHOLE;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket, or message not an open
 ///         prepared message.
 ///
 /// Any thread. Waits until the bytes are taken.

@@ -149,7 +149,7 @@ pub unsafe extern "C" fn ws_cleanup(timeout_ms: u32) -> ws_status {
 
 /// Says whom to tell about events of a handle, and sets its WS_OPTION_CONTEXT. What is made from the handle later inherits both.
 ///
-/// The callback is stored; nothing calls it until asynchronous sessions are built.
+/// Events are for asynchronous sessions (chapter 9); on a blocking one the callback is stored, and never called.
 ///
 /// @param any      A handle of any kind.
 /// @param callback NULL = nobody. It must not throw or longjmp.

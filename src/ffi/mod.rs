@@ -7,7 +7,7 @@
 //! the C names, letter by letter, so that one search finds an item on both sides.
 //!
 //! Checks come in one order everywhere, as in WinHTTP: pointers and lengths (87), the handle (6), its kind (12018), its state, the
-//! rest. What is not built yet answers 50 after the first three.
+//! rest. What a build leaves out answers 50 after the first three.
 //!
 //! No macros around exports: cbindgen cannot see through them, silently.
 #![allow(non_camel_case_types)]
@@ -29,14 +29,6 @@ mod descriptor;
 mod events;
 mod log_hook;
 mod pointer;
-
-use crate::error::{Error, Status};
-
-/// The answer of what is in the contract but not in this build.
-#[cold]
-fn not_built(what: &str) -> Error {
-    Error::new(Status::NotSupported, format!("{what} is not built yet"))
-}
 
 #[cfg(test)]
 mod tests;

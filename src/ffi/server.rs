@@ -124,17 +124,20 @@ pub unsafe extern "C" fn ws_respond(
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Ends a listener's connections in good order: stops accepting, and closes them
-/// spread over a time, so that not all clients come back at once.
+/// Ends a listener's connections in good order: stops accepting, and closes them spread over a time, so that not all clients come back at once.
+/// For asynchronous sessions.
 ///
 /// @param listener     The listener.
 /// @param close_status As for ws_close; 1001 or 1012 is meant for this.
 /// @param spread_ms    Over how many milliseconds the close frames are sent.
 /// @param deadline_ms  After how many milliseconds the rest is dropped; 0 = none.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED; WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener.
+/// @return WS_PENDING: WS_EVENT_DRAINED tells that no connection is left;
+///         WS_ERROR_INVALID_PARAMETER: close_status may not be sent; WS_ERROR_NOT_SUPPORTED: the session is a blocking one, whose program closes its
+///         websockets itself; WS_ERROR_INVALID_OPERATION: it is being drained;
+///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: listener is not an open listener.
 ///
-/// Any thread. Waits.
+/// Any thread. Does not wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_drain(listener: ws_handle, close_status: u16, spread_ms: u32, deadline_ms: u32) -> ws_status {
     boundary::operation(listener, || {

@@ -19,12 +19,12 @@ use crate::session::Session;
 /// Close it with ws_close_handle when nothing more will be made from it; what was made lives on.
 ///
 /// @param user_agent The User-Agent of clients and the Server of listeners, in UTF-8; copied. NULL = none is sent.
-/// @param flags      0, or WS_FLAG_NO_THREADS. WS_FLAG_ASYNC is not built yet: it answers WS_ERROR_NOT_SUPPORTED.
+/// @param flags      0, WS_FLAG_NO_THREADS or WS_FLAG_ASYNC (chapter 9).
 /// @param session    OUT: the session; close it with ws_close_handle.
 ///
 /// @return WS_OK;
 ///         WS_ERROR_INVALID_PARAMETER: session is NULL, a flag is unknown, user_agent is not UTF-8 or has control characters;
-///         WS_ERROR_NOT_SUPPORTED: WS_FLAG_ASYNC; WS_ERROR_NOT_ENOUGH_MEMORY.
+///         WS_ERROR_NOT_ENOUGH_MEMORY.
 ///
 /// Any thread. Does not wait. As WinHttpOpen.
 #[unsafe(no_mangle)]

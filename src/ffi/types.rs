@@ -96,7 +96,7 @@ pub struct ws_event {
     pub context: *mut c_void,
     /// Of ws_send_ex; else NULL.
     pub operation_context: *mut c_void,
-    /// The received bytes, or a ping's payload.
+    /// The received bytes (for ws_receive, the buffer that was posted), or a ping's payload.
     pub data: *const c_void,
     /// Of data.
     pub length: usize,

@@ -329,18 +329,23 @@ pub unsafe extern "C" fn ws_receive_message(
     })
 }
 
-/// Not built yet: answers WS_ERROR_NOT_SUPPORTED. Receives one piece without a copy, on the thread that drives the loop.
+/// Receives one piece without a copy: where the library has read it to. For asynchronous sessions.
+///
+/// On the thread that drives the loop a piece that is there already comes at once. Else, and from any other thread, the event brings it. A piece is
+/// what has arrived of a message, as for ws_receive with a buffer without limit.
 ///
 /// @param websocket The connection.
-/// @param data      OUT: the piece; valid until the callback returns, or until the next ws_loop_wait.
+/// @param data      OUT: the piece; valid until the callback returns, or until the next ws_loop_wait. Only of WS_OK.
 /// @param length    OUT: of data, in bytes.
 /// @param type      OUT: as of ws_receive.
 ///
-/// @return WS_ERROR_NOT_SUPPORTED;
+/// @return WS_OK; WS_PENDING: WS_EVENT_RECEIVED brings the piece; the errors of ws_receive;
+///         WS_ERROR_NOT_SUPPORTED: the session is a blocking one;
+///         WS_ERROR_INVALID_OPERATION: another receive is pending, or events carry whole messages;
 ///         WS_ERROR_INVALID_PARAMETER: a pointer is NULL;
 ///         WS_ERROR_INVALID_HANDLE, WS_ERROR_INCORRECT_HANDLE_TYPE: websocket is not an open websocket.
 ///
-/// Only the thread that drives the loop. Does not wait.
+/// Any thread. Does not wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_receive_view(
     websocket: ws_handle,
@@ -373,7 +378,8 @@ pub unsafe extern "C" fn ws_receive_view(
 /// Sends a message, or a part of one, that lies in several places: as one frame, without putting it together first. With flags.
 ///
 /// WS_SEND_WHOLE refuses to become a part of a fragmented message that another thread has begun. WS_SEND_UNCOMPRESSED sends the message
-/// that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY is for asynchronous sessions, which are not built yet.
+/// that begins here as it is, where others are compressed (WS_OPTION_COMPRESSION); it changes nothing in the middle of one. WS_SEND_NOTIFY asks for
+/// WS_EVENT_SENT with operation_context; asynchronous sessions only.
 ///
 /// @param websocket         The connection.
 /// @param type              As for ws_send.

@@ -323,6 +323,9 @@ fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(libc::EPROTO)
 }
 
+/// How to stop what a request waits for, on which loop it is, and what it is.
+type UnderWay = (Arc<TaskSign>, Arc<Shared>, Operation);
+
 /// What an asynchronous request has besides.
 #[derive(Debug)]
 pub struct RequestOnLoop {
@@ -330,7 +333,7 @@ pub struct RequestOnLoop {
     /// The loop that it came in on, and stays on.
     shared: Option<Arc<Shared>>,
     hall: Option<Arc<Hall>>,
-    under_way: Mutex<Option<(Arc<TaskSign>, Arc<Shared>, Operation)>>,
+    under_way: Mutex<Option<UnderWay>>,
 }
 
 impl RequestOnLoop {

@@ -45,22 +45,22 @@ pub struct Configurations;
 
 /// 50.
 pub fn check_built() -> Result<()> {
-    not_built()
+    left_out()
 }
 
-fn not_built<T>() -> Result<T> {
+fn left_out<T>() -> Result<T> {
     Err(Error::new(Status::NotSupported, "this build has no TLS (feature \"tls\")"))
 }
 
 impl Configurations {
     /// 50.
     pub fn client(&self, _options: &Arc<TlsOptions>) -> Result<ClientConfig> {
-        not_built()
+        left_out()
     }
 
     /// 50.
     pub fn server(&self, _options: &Arc<TlsOptions>) -> Result<ServerConfig> {
-        not_built()
+        left_out()
     }
 }
 
@@ -124,12 +124,12 @@ impl Secured {
 
 /// 50.
 pub fn check_certificates(_pem: &[u8]) -> Result<()> {
-    not_built()
+    left_out()
 }
 
 /// 50.
 pub fn check_key(_pem: &[u8]) -> Result<()> {
-    not_built()
+    left_out()
 }
 
 /// Nothing is.

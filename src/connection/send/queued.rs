@@ -118,12 +118,12 @@ impl Connection {
         let Beginning { header, encoder, length, .. } = beginning;
         let wire_length = beginning.wire_length();
         outbox.check_room(wire_length, manner.limit)?;
-        if !outbox.is_turn_free() || outbox.has_work() || manner.is_corked {
-            if wire_length <= SEGMENT || !outbox.is_turn_free() || !manner.is_corked {
-                append(&mut outbox, &header, key, parts, length, manner.told)?;
-                self.accepted(&mut outbox, encoder, wire_length, message.ends_message);
-                return Ok(gathered(&mut outbox, manner));
-            }
+        let is_free = outbox.is_turn_free();
+        let is_gathered = manner.is_corked && wire_length <= SEGMENT;
+        if !is_free || is_gathered || outbox.has_work() && !manner.is_corked {
+            append(&mut outbox, &header, key, parts, length, manner.told)?;
+            self.accepted(&mut outbox, encoder, wire_length, message.ends_message);
+            return Ok(gathered(&mut outbox, manner));
         }
         let before = if outbox.has_work() { outbox.take_only_segment() } else { None };
         if before.is_none() && outbox.has_work() {
@@ -307,7 +307,6 @@ impl Turn<'_> {
     }
 
     /// Writes what was gathered and the frame behind it with one system call: how much of the frame has left, or the segment if not all of it has.
-    #[expect(clippy::type_complexity, reason = "named by the comment above, and used once")]
     fn write_gathered(
         &self,
         mut segment: Segment,

@@ -91,10 +91,9 @@ impl Answering {
     fn write(&mut self) {
         if std::mem::take(&mut self.has_turn)
             && let Some(socket) = &self.socket
+            && socket.write_gathered(&mut self.gathered)
         {
-            if socket.write_gathered(&mut self.gathered) {
-                socket.after_flush();
-            }
+            socket.after_flush();
         }
     }
 }

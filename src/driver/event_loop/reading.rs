@@ -181,7 +181,7 @@ impl Core {
                     socket.tell_close();
                 }
                 let length = if let Received::Piece(piece) = received { piece.length } else { 0 };
-                let data_at = if let Posted::Buffer(buffer) = &mut posted { buffer.as_mut().as_ptr() } else { std::ptr::null() };
+                let data_at = if let Posted::Buffer(buffer) = &mut posted { buffer.memory().as_ptr() } else { std::ptr::null() };
                 let event = Event { data_at, length, received: Some(received), ..Event::of(EventKind::Received) };
                 self.deliver(shared, delivery, socket, recipient, &event);
             }
@@ -212,7 +212,7 @@ impl Core {
         // A peer that sends nothing but pings is not read from for ever.
         for _ in 0..READS_AT_ONCE {
             let step = match posted {
-                Posted::Buffer(buffer) => half.begin_piece().and_then(|()| half.step(socket, buffer.as_mut(), Patience::None)),
+                Posted::Buffer(buffer) => half.begin_piece().and_then(|()| half.step(socket, buffer.memory(), Patience::None)),
                 Posted::View => {
                     let mut lent = lock(&shared.lent);
                     let room = lent.room();

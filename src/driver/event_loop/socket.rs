@@ -192,7 +192,7 @@ impl Socket {
             }
             Posted::Buffer(buffer) => {
                 half.begin_piece()?;
-                half.take_held(&self.connection, buffer.as_mut())?
+                half.take_held(&self.connection, buffer.memory())?
             }
             Posted::View if !self.shared().is_driver() => return Ok((None, half.has_held())),
             Posted::View => {

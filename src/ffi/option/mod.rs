@@ -8,9 +8,9 @@ use std::str;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::boundary;
 use super::pointer::{self, OutBytes};
 use super::types::{ws_handle, ws_option, ws_statistics, ws_status};
-use super::{boundary, not_built};
 use crate::component::ProtocolComponent;
 use crate::connection::{Connection, Statistics};
 use crate::driver::event_loop::{self, Loops};
@@ -39,7 +39,7 @@ mod way;
 ///         WS_ERROR_INVALID_HANDLE; WS_ERROR_INVALID_OPTION: there is none with this number;
 ///         WS_ERROR_OPTION_NOT_SETTABLE: it can only be queried;
 ///         WS_ERROR_INCORRECT_HANDLE_TYPE: this kind of handle does not have it;
-///         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_NOT_SUPPORTED: not built yet.
+///         WS_ERROR_INCORRECT_HANDLE_STATE: too late; WS_ERROR_NOT_SUPPORTED: not part of this build.
 ///
 /// Any thread. Does not wait. As WinHttpSetOption.
 #[unsafe(no_mangle)]
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn ws_set_option(any: ws_handle, option: ws_option, value:
 ///         WS_ERROR_INVALID_PARAMETER: length is NULL, or value is NULL with room;
 ///         WS_ERROR_INVALID_HANDLE; WS_ERROR_INVALID_OPTION: there is none with this number;
 ///         WS_ERROR_INCORRECT_HANDLE_TYPE: this kind of handle does not have it;
-///         WS_ERROR_INCORRECT_HANDLE_STATE: too early; WS_ERROR_INSUFFICIENT_BUFFER; WS_ERROR_NOT_SUPPORTED: not built yet.
+///         WS_ERROR_INCORRECT_HANDLE_STATE: too early; WS_ERROR_INSUFFICIENT_BUFFER; WS_ERROR_NOT_SUPPORTED: not part of this build.
 ///
 /// Any thread. Does not wait. As WinHttpQueryOption.
 #[unsafe(no_mangle)]
@@ -103,7 +103,7 @@ fn check_owner(row: &Row, owners: Owners, entry: &Entry) -> Result<()> {
 
 fn check_built(row: &Row) -> Result<()> {
     let is_left_out = row.needs_tls() && !cfg!(feature = "tls") || matches!(row.value, Value::Compression) && !deflate::IS_BUILT;
-    if is_left_out { Err(not_built(&format!("{:?}", row.number))) } else { Ok(()) }
+    if is_left_out { Err(Error::new(Status::NotSupported, format!("{:?} is not part of this build", row.number))) } else { Ok(()) }
 }
 
 fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
@@ -174,7 +174,6 @@ fn set(entry: &Entry, row: &Row, value: &[u8]) -> Result<()> {
             let compression = compression::read(value)?;
             change(object, |options| options.compression = compression)
         }
-        Value::NotBuilt => Err(not_built(&format!("{:?}", row.number))),
         Value::Text(_) | Value::KnownBytes(_) | Value::Known(_) | Value::KnownWide(_) | Value::Statistics | Value::Features => {
             unreachable!("nobody may set what an object knows")
         }
@@ -209,7 +208,6 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
         Value::Features => return value.write_bytes(&table::FEATURES.to_ne_bytes()),
         Value::Loop => return value.write_bytes(&loops(entry)?.given().to_ne_bytes()),
         Value::Threads => return value.write_bytes(&loops(entry)?.threads().to_ne_bytes()),
-        Value::NotBuilt => return Err(not_built(&format!("{:?}", row.number))),
         _ => {}
     }
     // The fields are found in a copy, so that one function a row serves for setting and querying.
