@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     if (status != WS_OK) return failed("ws_open", status);
     if (deflate) status = ws_set_option(session, WS_OPTION_COMPRESSION, &compression, sizeof compression);
     int result;
-    if (status == WS_ERROR_NOT_SUPPORTED) result = (fprintf(stderr, "--deflate: not built yet\n"), 2);
+    if (status == WS_ERROR_NOT_SUPPORTED) result = (fprintf(stderr, "--deflate: not built into this libws101\n"), 2);
     else if (status != WS_OK) result = failed("--deflate", status);
     else result = run(session, argv[1], argv[2]);
     ws_close_handle(session);

@@ -199,8 +199,6 @@ pub unsafe extern "C" fn ws_set_credentials(
     boundary::operation(request, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let (user, password) = unsafe { (pointer::text(user, "user")?, pointer::text(password, "password")?) };
-        let entry = find(request)?;
-        let request = entry.client_request()?;
         let unknown = |what: &str, number: u32| Error::new(Status::InvalidParameter, format!("{what} {number} is unknown"));
         let of_proxy = match target {
             0 => false,
@@ -213,6 +211,8 @@ pub unsafe extern "C" fn ws_set_credentials(
             _ => return Err(unknown("scheme", scheme)),
         };
         let (user, password) = (user.to_owned(), password.to_owned());
+        let entry = find(request)?;
+        let request = entry.client_request()?;
         request.set_credentials(of_proxy, Credentials { scheme, user, password })
     })
 }

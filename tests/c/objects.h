@@ -4,9 +4,10 @@
 
 #include "pair.h"
 
-typedef enum kind { SESSION, REQUEST, SERVER_REQUEST, LISTENER, WEBSOCKET, PROTOCOL, KINDS } kind;
+typedef enum kind { SESSION, REQUEST, SERVER_REQUEST, LISTENER, WEBSOCKET, PROTOCOL, LOOP, PREPARED, KINDS } kind;
 
-static const char *const kind_names[KINDS] = {"session", "client request", "server request", "listener", "websocket", "protocol component"};
+static const char *const kind_names[KINDS] = {"session", "client request", "server request", "listener", "websocket", "protocol component",
+                                               "loop", "prepared message"};
 
 typedef struct objects {
   ws_handle handles[KINDS];
@@ -24,6 +25,8 @@ static inline bool objects_open(objects *objects) {
   objects->handles[WEBSOCKET] = objects->pair.websocket;
   objects->handles[SESSION] = objects->pair.session;
   if (!CHECK_STATUS(WS_OK, ws_protocol_create(0, seed, &objects->handles[PROTOCOL]))) return false;
+  if (!CHECK_STATUS(WS_OK, ws_loop_create(0, &objects->handles[LOOP]))) return false;
+  if (!CHECK_STATUS(WS_OK, ws_prepare(WS_UTF8_MESSAGE, "x", 1, &objects->handles[PREPARED]))) return false;
   if (!CHECK_STATUS(WS_OK, ws_connect(objects->pair.session, "ws://127.0.0.1:1/", &objects->handles[REQUEST]))) return false;
   if (!pair_listen(objects->pair.session, "/", &objects->handles[LISTENER], &port)) return false;
   objects->dialled = peer_dial(port);
@@ -37,6 +40,8 @@ static inline void objects_close(objects *objects) {
   CHECK_STATUS(WS_OK, ws_close_handle(objects->handles[SERVER_REQUEST]));
   CHECK_STATUS(WS_OK, ws_close_handle(objects->handles[LISTENER]));
   CHECK_STATUS(WS_OK, ws_close_handle(objects->handles[PROTOCOL]));
+  CHECK_STATUS(WS_OK, ws_close_handle(objects->handles[LOOP]));
+  CHECK_STATUS(WS_OK, ws_close_handle(objects->handles[PREPARED]));
   if (objects->dialled >= 0) (void)close(objects->dialled);
   pair_close(&objects->pair);
 }

@@ -2,7 +2,8 @@
 #include "objects.h"
 
 #define BIT(kind) (1u << (kind))
-#define EVERY (BIT(KINDS) - 1u)
+#define ANYTHING (BIT(KINDS) - 1u)
+#define EVERY (ANYTHING & ~(BIT(LOOP) | BIT(PREPARED)))
 #define ALL (EVERY & ~BIT(PROTOCOL))
 #define CLIENT (BIT(SESSION) | BIT(REQUEST))
 #define SERVER (BIT(SESSION) | BIT(LISTENER))
@@ -308,8 +309,8 @@ static const known_row known[] = {
     KNOWN(REQUEST_HEAD, BIT(REQUEST)),
     KNOWN(REASON_PHRASE, BIT(REQUEST)),
     KNOWN(CLOSE_STATE, BIT(WEBSOCKET) | BIT(PROTOCOL)),
-    KNOWN(HANDLE_KIND, EVERY),
-    KNOWN(FEATURES, EVERY),
+    KNOWN(HANDLE_KIND, ANYTHING),
+    KNOWN(FEATURES, ANYTHING),
 };
 
 static bool is_asked_too_early(ws_option option, kind kind) {
@@ -367,6 +368,8 @@ static void what_is_known_is_right(void) {
   CHECK_NUMBER(2, ask_u32(objects.handles[SERVER_REQUEST], WS_OPTION_HANDLE_KIND));
   CHECK_NUMBER(3, ask_u32(objects.handles[WEBSOCKET], WS_OPTION_HANDLE_KIND));
   CHECK_NUMBER(4, ask_u32(objects.handles[LISTENER], WS_OPTION_HANDLE_KIND));
+  CHECK_NUMBER(5, ask_u32(objects.handles[LOOP], WS_OPTION_HANDLE_KIND));
+  CHECK_NUMBER(6, ask_u32(objects.handles[PREPARED], WS_OPTION_HANDLE_KIND));
   CHECK_NUMBER(7, ask_u32(objects.handles[PROTOCOL], WS_OPTION_HANDLE_KIND));
   CHECK((ask_u32(WS_NO_HANDLE, WS_OPTION_FEATURES) & 4u) != 0);
   CHECK_NUMBER(ask_u32(WS_NO_HANDLE, WS_OPTION_FEATURES), ask_u32(objects.handles[SESSION], WS_OPTION_FEATURES));

@@ -177,12 +177,11 @@ impl HeadExchange {
     }
 
     fn lost(&self, error: &io::Error) -> Error {
-        let what = match self.peer {
-            Peer::Proxy => "the connection to the proxy was lost during its handshake",
-            _ => "the connection was lost during the handshake",
-        };
-        let os_error = error.raw_os_error().unwrap_or(0);
-        self.peer.error(Status::Connection, Error::from_io(Status::Connection, what, error).to_string()).with_os_error(os_error)
+        if self.peer != Peer::Proxy {
+            return Error::from_io(Status::Connection, "the connection was lost during the handshake", error).in_phase(self.peer.phase());
+        }
+        let sentence = Error::from_io(Status::Connection, "the connection to the proxy was lost during its handshake", error).to_string();
+        self.peer.error(Status::Connection, sentence).with_os_error(error.raw_os_error().unwrap_or(0))
     }
 
     fn response_error(&self, error: &HeadError) -> Error {
