@@ -301,6 +301,10 @@ impl Entry {
 }
 
 impl Recipient for Entry {
+    fn ticket(&self) -> u64 {
+        self.ticket.load(Ordering::Acquire)
+    }
+
     fn address(&self) -> (Notify, u64) {
         // Acquire: the loop may tell of a handle in the very moment in which it gets its number.
         (self.notify(), self.ticket.load(Ordering::Acquire))

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::receive::Rested;
 use super::{Connection, ReceiveHalf, lock};
 use crate::error::{Error, Result, Status};
 use crate::protocol::Piece;
@@ -22,6 +23,10 @@ pub enum Holder {
 #[derive(Debug)]
 pub(super) struct ReceiveSlot {
     half: Option<Box<ReceiveHalf>>,
+    /// Nobody holds the half, and there is nothing in it worth keeping: it is made again when it is taken.
+    is_at_rest: bool,
+    /// Of a half at rest: little came with its last read.
+    is_quiet: bool,
     holder: Holder,
     options_changed: bool,
     /// Something has happened after which a receive may not be possible: look what it was.
@@ -64,6 +69,8 @@ impl ReceiveSlot {
     pub(super) fn new(half: ReceiveHalf) -> ReceiveSlot {
         ReceiveSlot {
             half: Some(Box::new(half)),
+            is_at_rest: false,
+            is_quiet: true,
             holder: Holder::User,
             options_changed: false,
             is_barred: false,
@@ -81,12 +88,23 @@ impl ReceiveSlot {
         }
         self.counted
     }
+
+    /// Whether somebody holds the half.
+    fn is_taken(&self) -> bool {
+        self.half.is_none() && !self.is_at_rest
+    }
+
+    fn rest(&mut self, rested: Rested) {
+        self.is_at_rest = true;
+        (self.counted, self.is_quiet) = (rested.counted, rested.is_quiet);
+    }
 }
 
 impl ReceiveSlot {
-    /// Bytes of memory for compression; unknown, 0, while somebody receives.
+    /// Bytes of memory of the half; what it has for compression is unknown while somebody receives.
     pub(super) fn memory(&self) -> usize {
-        self.half.as_ref().map_or(0, |half| half.memory())
+        let own = if self.is_at_rest { 0 } else { size_of::<ReceiveHalf>() };
+        own + self.half.as_ref().map_or(0, |half| half.memory())
     }
 }
 
@@ -125,8 +143,8 @@ impl Connection {
             self.check_may_receive()?;
             slot = lock(&self.receive);
         }
-        if slot.half.is_none() && slot.holder == Holder::Caretaker {
-            slot = self.wait_for_half(slot, Duration::MAX, |slot| slot.half.is_none() && slot.holder == Holder::Caretaker);
+        if slot.is_taken() && slot.holder == Holder::Caretaker {
+            slot = self.wait_for_half(slot, Duration::MAX, |slot| slot.is_taken() && slot.holder == Holder::Caretaker);
         }
         match self.take_half(&mut slot, Holder::User) {
             Some(claim) => Ok(claim),
@@ -139,10 +157,21 @@ impl Connection {
         self.take_half(&mut lock(&self.receive), Holder::User)
     }
 
+    /// Counts what came while the connection was at rest.
+    #[inline]
+    pub fn count_at_rest(&self, counted: Counted) {
+        lock(&self.receive).counted.add(counted);
+    }
+
+    /// Lets a connection rest on which nothing has come yet.
+    pub fn put_to_rest(&self) -> bool {
+        self.claim_for_loop().is_some_and(ReceiveClaim::give_back_to_rest)
+    }
+
     /// Takes the receive half as soon as it is free; `None` when `timeout` is over first.
     pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
         let slot = lock(&self.receive);
-        let mut slot = self.wait_for_half(slot, timeout, |slot| slot.half.is_none());
+        let mut slot = self.wait_for_half(slot, timeout, |slot| slot.is_taken());
         self.take_half(&mut slot, Holder::User)
     }
 
@@ -159,7 +188,7 @@ impl Connection {
     /// Whether a thread of the program is receiving.
     pub fn is_receiving(&self) -> bool {
         let slot = lock(&self.receive);
-        slot.half.is_none() && slot.holder == Holder::User
+        slot.is_taken() && slot.holder == Holder::User
     }
 
     fn wait_for_half<'s>(
@@ -176,7 +205,15 @@ impl Connection {
     }
 
     fn take_half(&self, slot: &mut ReceiveSlot, holder: Holder) -> Option<ReceiveClaim<'_>> {
-        let mut half = slot.half.take()?;
+        let mut half = match slot.half.take() {
+            Some(half) => half,
+            None if slot.is_at_rest => {
+                slot.is_at_rest = false;
+                let rested = Rested { counted: slot.counted, is_quiet: slot.is_quiet };
+                ReceiveHalf::wake(self.role(), &self.options(), rested)
+            }
+            None => return None,
+        };
         slot.holder = holder;
         if holder == Holder::User {
             slot.claims = slot.claims.wrapping_add(1);
@@ -234,6 +271,23 @@ impl ReceiveClaim<'_> {
     pub fn give_back(mut self) {
         self.put_back();
         std::mem::forget(self);
+    }
+
+    /// The same on a loop, where a half that nothing has to be kept of is not kept: whether the connection is at rest now.
+    pub fn give_back_to_rest(mut self) -> bool {
+        let Some(half) = self.half.take() else { return false };
+        match half.rest() {
+            Ok(rested) => {
+                lock(&self.connection.receive).rest(rested);
+                std::mem::forget(self);
+                true
+            }
+            Err(half) => {
+                self.half = Some(half);
+                self.give_back();
+                false
+            }
+        }
     }
 
     #[inline(always)]

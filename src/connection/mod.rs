@@ -123,6 +123,8 @@ struct HotOptions {
     send_queue_limit: AtomicU32,
     checks_sent_text: AtomicBool,
     manual_close: AtomicBool,
+    /// The largest message that is delivered without the receive half.
+    most_at_rest: AtomicU32,
     /// The largest message that is sent from the stack, as it is; never changes.
     most_at_once: u8,
 }
@@ -341,6 +343,7 @@ impl HotOptions {
             send_queue_limit: AtomicU32::new(0),
             checks_sent_text: AtomicBool::new(true),
             manual_close: AtomicBool::new(false),
+            most_at_rest: AtomicU32::new(0),
             most_at_once: AT_ONCE as u8,
         };
         hot.store(options);
@@ -356,6 +359,12 @@ impl HotOptions {
         self.checks_sent_text.load(Ordering::Relaxed)
     }
 
+    /// Who sends what is received, and how large a message may be that is delivered at rest.
+    #[inline]
+    fn at_rest(&self) -> (Role, u64) {
+        (self.role.other(), self.most_at_rest.load(Ordering::Relaxed).into())
+    }
+
     fn manual_close(&self) -> bool {
         self.manual_close.load(Ordering::Relaxed)
     }
@@ -367,6 +376,8 @@ impl HotOptions {
         self.send_queue_limit.store(u32::try_from(options.send_queue_limit).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.checks_sent_text.store(options.check_sent_text, Ordering::Relaxed);
         self.manual_close.store(options.manual_close, Ordering::Relaxed);
+        let most = options.max_message.and_then(|most| u32::try_from(most).ok()).unwrap_or(u32::MAX);
+        self.most_at_rest.store(most, Ordering::Relaxed);
     }
 }
 
@@ -385,7 +396,7 @@ fn duration(milliseconds: u32) -> Option<Duration> {
 impl Connection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
-        let (received, inflating) = {
+        let (received, receiving) = {
             let mut slot = lock(&self.receive);
             (slot.counted(), slot.memory())
         };
@@ -393,8 +404,7 @@ impl Connection {
         let deflating = self.deflating.as_ref().map_or(0, |slot| slot.memory());
         let idle = (self.sources.now)().saturating_sub(outbox.keepalive.last_life());
         let queued = outbox.queued() as u64;
-        let memory =
-            size_of::<Connection>() + size_of::<ReceiveHalf>() + size_of::<Agreed>() + self.stream.memory() + inflating + deflating;
+        let memory = size_of::<Connection>() + size_of::<Agreed>() + self.stream.memory() + receiving + deflating;
         Statistics {
             received,
             sent: outbox.counted,

@@ -3,6 +3,7 @@
 //! What is buffered is drained first; then one system call receives the rest of the frame straight into the caller's memory, with
 //! the next header behind it. Out of scope: waiting (see `driver`), and frames (see [`Decoder`]).
 
+mod at_rest;
 mod inflated;
 mod look_after;
 mod unposted;
@@ -16,6 +17,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::options::Options;
 use crate::protocol::{CloseFrame, Decoder, Item, Limits, Piece, Role, Violation};
 use crate::transport::Patience;
+pub use at_rest::Rested;
 use inflated::Inflated;
 pub use look_after::Ahead;
 use unposted::Listening;
@@ -95,13 +97,18 @@ pub struct ReceiveHalf {
 impl ReceiveHalf {
     /// The receiving side right after the upgrade; `early` came behind the head and belongs to the WebSocket.
     pub(super) fn new(role: Role, options: &Options, early: &[u8]) -> Result<ReceiveHalf> {
-        let sender = match role {
-            Role::Client => Role::Server,
-            Role::Server => Role::Client,
-        };
-        let mut half = ReceiveHalf {
-            decoder: Decoder::new(sender, limits(options)),
-            buffer: if early.is_empty() { None } else { Some(buffer_of(early)?) },
+        let mut half = ReceiveHalf::blank(role, options);
+        if !early.is_empty() {
+            half.buffer = Some(buffer_of(early)?);
+        }
+        half.listen(options.ping_events);
+        Ok(half)
+    }
+
+    fn blank(role: Role, options: &Options) -> ReceiveHalf {
+        ReceiveHalf {
+            decoder: Decoder::new(role.other(), limits(options)),
+            buffer: None,
             buffer_size: options.receive_buffer_size,
             behind: [0; NEXT_HEADER],
             behind_length: 0,
@@ -117,9 +124,7 @@ impl ReceiveHalf {
             is_cut: false,
             listening: None,
             deferred: None,
-        };
-        half.listen(options.ping_events);
-        Ok(half)
+        }
     }
 
     pub(super) fn set_limits(&mut self, options: &Options) {

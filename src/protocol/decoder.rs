@@ -91,6 +91,47 @@ struct Message {
     utf8: Utf8,
 }
 
+/// A whole message in one frame at the beginning of `input`, where no frame and no message is under way: unmasked where it lies, at the end of the
+/// bytes that were used. `None`: it is something else, or not all of it is here, and nothing has changed.
+///
+/// After a violation the connection is of no use any more.
+#[inline]
+pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -> Option<Result<(usize, Piece), Violation>> {
+    let &mut [first, second, ..] = input else { return None };
+    let kind = match first {
+        0x81 => MessageKind::Text,
+        0x82 => MessageKind::Binary,
+        _ => return None,
+    };
+    let (length, head) = match second & 0x7F {
+        126 => (u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4),
+        127 => (u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10),
+        short => (u64::from(short), 2),
+    };
+    // A longer form than necessary is a violation, and whose frames are masked is a rule: feed knows what to say.
+    let is_longer = head == 4 && length < 126 || head == 10 && length < 65_536;
+    let is_masked = second & 0x80 != 0;
+    if is_longer || is_masked != (sender == Role::Client) || length > max_message || length > input.len() as u64 {
+        return None;
+    }
+    let length = length as usize;
+    let (used, payload) = if is_masked {
+        let (head, rest) = input.split_at_mut_checked(head + 4)?;
+        let payload = rest.get_mut(..length)?;
+        mask::apply(payload, *head.last_chunk::<4>()?, 0);
+        (head.len() + length, payload)
+    } else {
+        (head + length, input.get_mut(head..head + length)?)
+    };
+    if kind == MessageKind::Text {
+        let mut utf8 = Utf8::default();
+        if utf8.check(payload).is_err() || utf8.finish().is_err() {
+            return Some(Err(Violation::InvalidText));
+        }
+    }
+    Some(Ok((used, Piece { kind, length, ends_message: true })))
+}
+
 impl Decoder {
     /// A decoder for the bytes that `sender` sends.
     pub fn new(sender: Role, limits: Limits) -> Decoder {
@@ -121,6 +162,11 @@ impl Decoder {
     #[inline]
     pub fn is_compressed(&self) -> bool {
         self.is_compressed
+    }
+
+    /// The same decoder after so many frames and messages.
+    pub fn having_counted(self, frames: u64, messages: u64) -> Decoder {
+        Decoder { frames, messages, ..self }
     }
 
     /// Changes what later frames are held to.
@@ -213,42 +259,13 @@ impl Decoder {
     /// inner error is told instead.
     #[inline(always)]
     pub fn whole_message_in_place(&mut self, input: &mut [u8]) -> Option<Result<(usize, Piece), Violation>> {
-        let &mut [first, second, ..] = input else { return None };
-        let kind = match first {
-            0x81 => MessageKind::Text,
-            0x82 => MessageKind::Binary,
-            _ => return None,
-        };
         if self.in_frame || self.in_message || self.header_length > 0 || self.limits.max_fragments == 0 {
             return None;
         }
-        let is_masked = second & 0x80 != 0;
-        let (length, mut start) = match second & 0x7F {
-            126 => (u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4),
-            127 => (u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10),
-            short => (u64::from(short), 2),
-        };
-        // A longer form than necessary is a violation, and whose frames are masked is a rule: feed knows what to say.
-        let is_longer = second & 0x7F == 126 && length < 126 || second & 0x7F == 127 && length < 65_536;
-        if is_longer || is_masked != (self.sender == Role::Client) || length > self.limits.max_message || length > input.len() as u64 {
-            return None;
-        }
-        let length = length as usize;
-        if is_masked {
-            let key = *input.get(start..)?.first_chunk::<4>()?;
-            start += 4;
-            mask::apply(input.get_mut(start..start + length)?, key, 0);
-        }
-        let payload = input.get(start..start + length)?;
+        let found = whole_message_at_rest(self.sender, self.limits.max_message, input)?;
         self.frames += 1;
-        if kind == MessageKind::Text {
-            let mut utf8 = Utf8::default();
-            if utf8.check(payload).is_err() || utf8.finish().is_err() {
-                return Some(Err(Violation::InvalidText));
-            }
-        }
-        self.messages += 1;
-        Some(Ok((start + length, Piece { kind, length, ends_message: true })))
+        self.messages += u64::from(found.is_ok());
+        Some(found)
     }
 
     /// How many bytes the frame has that begins here, its header included; `None` if too little of it is here to say, or it is none.

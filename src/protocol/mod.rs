@@ -21,7 +21,7 @@ mod violation;
 
 pub use close::{CloseFrame, CloseStatus, MAX_REASON};
 pub use control::{ControlFrame, Controls};
-pub use decoder::{Decoder, Item, Limits};
+pub use decoder::{Decoder, Item, Limits, whole_message_at_rest};
 pub use encoder::{Encoder, SendError};
 pub use endpoint::{Endpoint, Event, Settings};
 pub use frame::{FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode};

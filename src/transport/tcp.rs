@@ -108,6 +108,12 @@ impl Stream {
         self.encryption.as_ref().map_or(was_filled, |secured| secured.may_have_more())
     }
 
+    /// Whether bytes come as they are.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.encryption.is_none()
+    }
+
     /// Receives bytes as they come from the network, and throws them away; 0 = the end. Nothing else can be received after that.
     pub fn discard(&self, patience: Patience) -> io::Result<usize> {
         wait::receive(self.socket.as_fd(), &mut [0; 4096], &mut [], patience)

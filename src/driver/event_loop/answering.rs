@@ -33,14 +33,15 @@ pub(super) fn begin(ticket: u64, socket: &Arc<Socket>) {
     });
 }
 
-/// It is done with them: what was gathered leaves.
+/// It is done with them: what was gathered leaves. Whether somebody may have to be told of that.
 #[inline]
-pub(super) fn end() {
-    let _later = ANSWERING.with_borrow_mut(|answering| {
-        answering.write();
+pub(super) fn end() -> bool {
+    let (_later, is_to_be_told) = ANSWERING.with_borrow_mut(|answering| {
+        let is_to_be_told = answering.write();
         answering.ticket = 0;
-        answering.socket.take()
+        (answering.socket.take(), is_to_be_told)
     });
+    is_to_be_told
 }
 
 /// The thread does something else with the connection: what was gathered leaves first, and the rest goes the usual way.
@@ -88,12 +89,16 @@ impl Answering {
     }
 
     #[inline]
-    fn write(&mut self) {
-        if std::mem::take(&mut self.has_turn)
-            && let Some(socket) = &self.socket
-            && socket.write_gathered(&mut self.gathered)
-        {
-            socket.after_flush();
+    fn write(&mut self) -> bool {
+        match &self.socket {
+            Some(socket) if std::mem::take(&mut self.has_turn) => {
+                let is_to_be_told = socket.write_gathered(&mut self.gathered);
+                if is_to_be_told {
+                    socket.after_flush();
+                }
+                is_to_be_told
+            }
+            _ => false,
         }
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Core {
     pub(super) now: Duration,
     /// Whether the connection that is looked at may have something in its socket.
     pub(super) is_readable: bool,
+    /// What was done with it may have done more than reading: somebody may have to be told of it.
+    pub(super) is_to_be_told: bool,
     /// Where messages are read to whose callbacks are done with them at once.
     pub(super) chunk: Option<Box<[u8]>>,
 }
@@ -84,6 +86,7 @@ impl Core {
             wishes: Vec::new(),
             now: clock::now(),
             is_readable: false,
+            is_to_be_told: false,
             chunk: None,
         }
     }

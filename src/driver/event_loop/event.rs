@@ -25,6 +25,8 @@ pub struct Notify {
 
 /// A handle, as a loop knows it: it outlives its ticket until its last event.
 pub trait Recipient: Debug + Send + Sync {
+    /// The handle's number.
+    fn ticket(&self) -> u64;
     /// Whom to tell, and the handle's number.
     fn address(&self) -> (Notify, u64);
     /// Why an operation on it has failed, for whoever asks later.

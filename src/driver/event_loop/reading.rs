@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::core::{Core, Item};
 use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
 use super::lent::LEAST;
-use super::socket::{Posted, Socket};
+use super::socket::{Posted, Socket, State};
 use super::{Shared, Wish, answering, lock};
-use crate::connection::{Ahead, MessageStep, NextWhole, ReceiveHalf, Received, Step};
+use crate::connection::{Ahead, Counted, MessageStep, NextWhole, ReceiveClaim, ReceiveHalf, Received, Step};
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::MessageKind;
 use crate::sync::atomic::Ordering;
@@ -49,8 +49,10 @@ impl Core {
             let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
             if delivery.keeps() {
                 self.read_one(shared, delivery, key, &socket, &*recipient, None);
-                socket.after_flush();
-                socket.log_close_frames();
+                if std::mem::take(&mut self.is_to_be_told) {
+                    socket.after_flush();
+                    socket.log_close_frames();
+                }
             } else {
                 self.answer(shared, delivery, key, &socket, &*recipient, None);
             }
@@ -68,16 +70,19 @@ impl Core {
         recipient: &dyn Recipient,
         readiness: Option<bool>,
     ) {
-        answering::begin(recipient.address().1, socket);
+        answering::begin(recipient.ticket(), socket);
         self.read_one(shared, delivery, key, socket, recipient, readiness);
-        answering::end();
-        socket.log_close_frames();
+        self.is_to_be_told |= answering::end();
         if socket.is_corked.load(Ordering::Relaxed) {
             socket.is_corked.store(false, Ordering::Relaxed);
             socket.flush();
+            self.is_to_be_told = true;
         }
         // The answer to a ping or a close frame takes along what was queued: whoever waits for that is told here, because no readiness will.
-        socket.after_flush();
+        if std::mem::take(&mut self.is_to_be_told) {
+            socket.after_flush();
+            socket.log_close_frames();
+        }
     }
 
     fn read_one(
@@ -114,12 +119,13 @@ impl Core {
                 return;
             }
             let posted = state.receive.take();
-            let is_whole = state.is_whole;
+            let (is_whole, is_at_rest) = (state.is_whole, state.is_at_rest);
             self.is_readable = state.is_readable;
             state.is_busy = true;
             state.is_receiving = posted.is_some();
             drop(state);
             let goes_on = match posted {
+                None if is_whole && is_at_rest => self.read_at_rest(shared, delivery, socket, recipient),
                 _ if is_whole => self.read_messages(shared, delivery, socket, recipient),
                 Some(posted) => self.read_posted(shared, delivery, socket, recipient, posted),
                 None => self.look_after(shared, delivery, socket, recipient),
@@ -140,6 +146,7 @@ impl Core {
     }
 
     /// For a receive that was posted; true if another one may be by now.
+    #[inline(never)]
     fn read_posted(
         &mut self,
         shared: &Arc<Shared>,
@@ -156,12 +163,13 @@ impl Core {
         if claim.half().take_life() {
             self.has_lived(socket);
         }
-        let left = Left::of(claim.half(), matches!(outcome, Outcome::Blocked));
+        self.is_to_be_told = true;
+        let mut left = Left::of(claim.half(), matches!(outcome, Outcome::Blocked));
         let message = if let Outcome::Message(_) = outcome { claim.half().take_message() } else { None };
         while let Some(heard) = claim.half().take_heard() {
             self.tell_heard(socket, heard.is_ping, heard.payload);
         }
-        claim.give_back();
+        left.at_rest = claim.give_back_to_rest();
         if let Outcome::Blocked = outcome {
             put_back(socket, posted, left);
             // What came was no message, and behind it is the end, of which the system does not tell again.
@@ -171,7 +179,7 @@ impl Core {
             || matches!(outcome, Outcome::Received(Received::Close) | Outcome::View(Received::Close, _));
         let mut state = socket.state();
         (state.is_busy, state.is_receiving, state.is_cancelled) = (false, false, false);
-        (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held);
+        left.note(&mut state);
         state.receive_deadline = None;
         state.is_over |= is_end;
         drop(state);
@@ -258,6 +266,7 @@ impl Core {
     }
 
     /// Every message there is, each an event; true if more may be there.
+    #[inline(never)]
     fn read_messages(
         &mut self,
         shared: &Arc<Shared>,
@@ -273,14 +282,28 @@ impl Core {
         } else {
             self.read_apart(shared, delivery, socket, recipient, half)
         };
+        self.end_messages(shared, delivery, socket, recipient, claim, result)
+    }
+
+    fn end_messages(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        mut claim: ReceiveClaim<'_>,
+        result: Result<More>,
+    ) -> bool {
+        let half = claim.half();
         if half.take_life() {
             self.has_lived(socket);
         }
-        let left = Left::of(half, matches!(result, Ok(More::Blocked)));
+        self.is_to_be_told = true;
+        let mut left = Left::of(half, matches!(result, Ok(More::Blocked)));
         while let Some(heard) = half.take_heard() {
             self.tell_heard(socket, heard.is_ping, heard.payload);
         }
-        claim.give_back();
+        left.at_rest = claim.give_back_to_rest();
         match result {
             Ok(More::Close) => {
                 socket.tell_close();
@@ -296,12 +319,125 @@ impl Core {
                 false
             }
             Ok(_) => put_back_whole(socket, left, false),
-            Err(error) => {
-                put_back_whole(socket, Left::NOTHING, true);
-                let error = socket.receive_failed(error);
-                self.deliver_error(shared, delivery, socket, recipient, error);
-                false
+            Err(error) => self.messages_end(shared, delivery, socket, recipient, error),
+        }
+    }
+
+    /// No message can come any more.
+    #[cold]
+    fn messages_end(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        error: Error,
+    ) -> bool {
+        self.is_to_be_told = true;
+        put_back_whole(socket, Left::NOTHING, true);
+        let error = socket.receive_failed(error);
+        self.deliver_error(shared, delivery, socket, recipient, error);
+        false
+    }
+
+    /// Messages on a connection at rest: as many as are whole. What else has come wakes it.
+    fn read_at_rest(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, socket: &Arc<Socket>, recipient: &dyn Recipient) -> bool {
+        if !socket.stream().is_plain() {
+            return self.read_messages(shared, delivery, socket, recipient);
+        }
+        let Some((mut chunk, start)) = self.take_chunk(shared, delivery) else {
+            put_back_whole(socket, Left { in_socket: true, ..Left::AT_REST }, false);
+            self.come_back(socket);
+            return false;
+        };
+        let mut at = start;
+        let goes_on = match socket.receive_at_rest(&mut chunk[start..]) {
+            Ok(Some(count)) => {
+                self.has_lived(socket);
+                // Only a read that took all that it had room for may have left something.
+                self.is_readable = start + count == chunk.len();
+                let bytes = &mut chunk[..start + count];
+                let result = self.deliver_at_rest(shared, delivery, socket, recipient, bytes, &mut at);
+                let messages = match result {
+                    Ok(messages) | Err((messages, _)) => messages,
+                };
+                socket.count_at_rest(Counted { bytes: count as u64, frames: messages, messages });
+                match result {
+                    Ok(_) if at == bytes.len() => put_back_whole(socket, Left { in_socket: self.is_readable, ..Left::AT_REST }, false),
+                    Ok(_) => self.wake(shared, delivery, socket, recipient, bytes, &mut at),
+                    Err((_, error)) => self.messages_end(shared, delivery, socket, recipient, error),
+                }
             }
+            Ok(None) => put_back_whole(socket, Left::AT_REST, false),
+            Err(error) => self.messages_end(shared, delivery, socket, recipient, error),
+        };
+        self.put_chunk(shared, delivery, chunk, at);
+        goes_on
+    }
+
+    /// How many messages were delivered, up to one that is not whole, and why none can come after them.
+    #[inline]
+    fn deliver_at_rest(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        bytes: &mut [u8],
+        at: &mut usize,
+    ) -> Result<u64, (u64, Error)> {
+        let mut messages = 0;
+        while *at < bytes.len() && delivery.room() > 0 && !socket.signals().is_stopped() {
+            let (kind, length) = match socket.next_at_rest(&mut bytes[*at..]) {
+                Some(Ok((used, kind, length))) => {
+                    *at += used;
+                    (kind, length)
+                }
+                Some(Err(error)) => return Err((messages, error)),
+                None => break,
+            };
+            messages += 1;
+            self.deliver_message(shared, delivery, socket, recipient, kind, &bytes[*at - length..*at]);
+        }
+        Ok(messages)
+    }
+
+    /// More has come than whole messages: the receive half sees to the rest.
+    #[inline(never)]
+    fn wake(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        socket: &Arc<Socket>,
+        recipient: &dyn Recipient,
+        bytes: &mut [u8],
+        at: &mut usize,
+    ) -> bool {
+        let Some(mut claim) = socket.claim_for_loop() else { return put_back_whole(socket, Left::UNKNOWN, false) };
+        self.tell_readiness(claim.half());
+        let result = self.deliver_in_place(shared, delivery, socket, recipient, claim.half(), bytes, at);
+        self.end_messages(shared, delivery, socket, recipient, claim, result)
+    }
+
+    /// Memory for what is read, and from where on; `None`: the program has to be done first with what it has.
+    #[inline]
+    fn take_chunk(&mut self, shared: &Shared, delivery: &dyn Delivery) -> Option<(Box<[u8]>, usize)> {
+        if !delivery.keeps()
+            && let Some(chunk) = self.chunk.take()
+        {
+            return Some((chunk, 0));
+        }
+        let mut lent = lock(&shared.lent);
+        (lent.lent() + LEAST <= MOST_LENT).then(|| lent.take_chunk())
+    }
+
+    #[inline]
+    fn put_chunk(&mut self, shared: &Shared, delivery: &dyn Delivery, chunk: Box<[u8]>, used: usize) {
+        if delivery.keeps() {
+            lock(&shared.lent).put_chunk(chunk, used);
+        } else {
+            // Callbacks are done with it.
+            self.chunk = Some(chunk);
         }
     }
 
@@ -314,17 +450,7 @@ impl Core {
         recipient: &dyn Recipient,
         half: &mut ReceiveHalf,
     ) -> Result<More> {
-        let own = if delivery.keeps() { None } else { self.chunk.take() };
-        let (mut chunk, start) = if let Some(chunk) = own {
-            (chunk, 0)
-        } else {
-            let mut lent = lock(&shared.lent);
-            if lent.lent() + LEAST > MOST_LENT {
-                // The program has to be done with what it has first.
-                return Ok(More::NoRoom);
-            }
-            lent.take_chunk()
-        };
+        let Some((mut chunk, start)) = self.take_chunk(shared, delivery) else { return Ok(More::NoRoom) };
         let mut at = start;
         let result = match half.read_whole(socket, &mut chunk[start..]) {
             Ok(None) => Ok(More::Blocked),
@@ -334,12 +460,7 @@ impl Core {
             }
             Err(error) => Err(error),
         };
-        if delivery.keeps() {
-            lock(&shared.lent).put_chunk(chunk, at);
-        } else {
-            // Callbacks are done with it.
-            self.chunk = Some(chunk);
-        }
+        self.put_chunk(shared, delivery, chunk, at);
         result
     }
 
@@ -402,6 +523,7 @@ impl Core {
     }
 
     /// Nobody receives: pings are answered all the same, and data stays where it is.
+    #[inline(never)]
     fn look_after(
         &mut self,
         _shared: &Arc<Shared>,
@@ -416,19 +538,24 @@ impl Core {
             self.has_lived(socket);
         }
         let heard = std::iter::from_fn(|| claim.half().take_heard()).collect::<Vec<_>>();
-        let left = Left::of(claim.half(), false);
-        drop(claim);
+        self.is_to_be_told = true;
+        let mut left = Left::of(claim.half(), false);
+        left.at_rest = claim.give_back_to_rest();
         heard.into_iter().for_each(|heard| self.tell_heard(socket, heard.is_ping, heard.payload));
         let mut state = socket.state();
         state.is_busy = false;
-        (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held || ahead == Ahead::Data);
+        left.note(&mut state);
+        state.is_held |= ahead == Ahead::Data;
         // A receive that was posted meanwhile finds what lies there.
         state.receive.is_some() || left.in_socket && ahead == Ahead::Nothing
     }
 
     /// What still comes on a connection that is being closed is of no use, apart from the peer's close frame.
+    #[inline(never)]
     fn discard(&mut self, socket: &Arc<Socket>, key: u32) {
+        self.is_to_be_told = true;
         let Some(mut claim) = socket.claim_for_loop() else { return };
+        socket.state().is_at_rest = false;
         claim.half().abandon_messages();
         let mut waste = [0; 4096];
         let mut is_filled = true;
@@ -516,7 +643,7 @@ fn put_back(socket: &Arc<Socket>, posted: Posted, left: Left) -> bool {
     let mut state = socket.state();
     state.is_busy = false;
     state.is_receiving = false;
-    (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held);
+    left.note(&mut state);
     if std::mem::take(&mut state.is_cancelled) {
         drop(state);
         socket.tell(OwnedEvent::ended(EventKind::Received, Err(Error::new(Status::Cancelled, "the operation was cancelled"))));
@@ -530,7 +657,7 @@ fn put_back_whole(socket: &Socket, left: Left, is_over: bool) -> bool {
     let mut state = socket.state();
     state.is_busy = false;
     state.is_receiving = false;
-    (state.is_readable, state.is_held) = (left.in_socket || state.has_ended, left.held);
+    left.note(&mut state);
     state.is_over |= is_over;
     (state.is_readable || state.is_held) && !state.is_over
 }
@@ -540,14 +667,22 @@ fn put_back_whole(socket: &Socket, left: Left, is_over: bool) -> bool {
 struct Left {
     in_socket: bool,
     held: bool,
+    /// The receive half was not kept.
+    at_rest: bool,
 }
 
 impl Left {
-    const NOTHING: Left = Left { in_socket: false, held: false };
-    const UNKNOWN: Left = Left { in_socket: true, held: true };
+    const NOTHING: Left = Left { in_socket: false, held: false, at_rest: false };
+    const UNKNOWN: Left = Left { in_socket: true, held: true, at_rest: false };
+    const AT_REST: Left = Left { in_socket: false, held: false, at_rest: true };
 
     fn of(half: &ReceiveHalf, is_blocked: bool) -> Left {
-        Left { in_socket: half.was_filled() && !is_blocked, held: half.has_held() }
+        Left { in_socket: half.was_filled() && !is_blocked, held: half.has_held(), at_rest: false }
+    }
+
+    #[inline]
+    fn note(self, state: &mut State) {
+        (state.is_readable, state.is_held, state.is_at_rest) = (self.in_socket || state.has_ended, self.held, self.at_rest);
     }
 }
 

@@ -73,6 +73,8 @@ pub(super) struct State {
     pub has_ended: bool,
     /// Something was received and not delivered.
     pub is_held: bool,
+    /// Nothing was, not even a part of something: there is no receive half.
+    pub is_at_rest: bool,
     /// The loop is going to look at it.
     pub is_queued: bool,
     /// Every message is an event; no receive is posted.
@@ -95,7 +97,8 @@ impl Socket {
     /// A connection for this loop, which does not know it before [`Socket::attach`].
     pub fn new(connection: Connection, of: &Arc<Shared>) -> Arc<Socket> {
         let options = connection.options();
-        let state = State { is_whole: options.whole_messages, is_readable: true, ..State::default() };
+        let is_at_rest = connection.put_to_rest();
+        let state = State { is_whole: options.whole_messages, is_readable: true, is_at_rest, ..State::default() };
         Arc::new(Socket {
             connection,
             member: Member::new(of),
@@ -129,7 +132,7 @@ impl Socket {
         if self.shared().is_closed() {
             return Err(loop_closed());
         }
-        if !state.is_busy {
+        if !state.is_busy && !state.is_at_rest {
             state.is_busy = true;
             drop(state);
             let held = self.take_held(&mut posted);
