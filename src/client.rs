@@ -290,7 +290,7 @@ impl Request {
             .map(|parameters| (deflate::Agreed::new(parameters, Role::Client, &options.compression), Arc::clone(&self.deflate_pool)));
         let Agreement { subprotocol, extensions, .. } = agreement;
         let agreed = Agreed { url: self.url(), subprotocol, extensions, compression };
-        let upgraded = Upgraded { stream, agreed, early: &early };
+        let upgraded = Upgraded { stream, agreed: Arc::new(agreed), early: &early };
         Connection::new(Role::Client, upgraded, options, &driver::SOURCES)
     }
 

@@ -19,7 +19,6 @@ use crate::driver::event_loop::{EventKind, OwnedEvent, Recipient, Shared, Socket
 pub use crate::driver::event_loop::{Notify, OpaqueCallback};
 use crate::error::{Error, Result, Status};
 use crate::http::Headers;
-use crate::process::Process;
 use crate::server;
 use crate::server::{Listener, Seat};
 use crate::session::Session;
@@ -165,8 +164,7 @@ impl Object {
 #[derive(Default)]
 struct Record {
     last_error: Option<Error>,
-    /// Most handles show none.
-    shown: Option<Box<Shown>>,
+    shown: Shown,
 }
 
 /// Lists of headers of which the program has pointers, until the handle is closed.
@@ -177,14 +175,12 @@ struct Shown(Vec<Arc<Headers>>);
 pub struct Entry {
     /// What the handle stands for.
     pub object: Object,
-    /// Whom to tell; written under the lock of the record.
+    /// Whom to tell, and whose it is: a child has copies of its parent's handles, and must leave them alone. Written under the lock of the record.
     address: Address,
     /// Its number, once it has one.
     ticket: AtomicU64,
-    /// Whose it is: a child has copies of its parent's handles, and must leave them alone.
-    process: Process,
-    /// Held for a copy in or out, never across a call.
-    record: Mutex<Record>,
+    /// Held for a copy in or out, never across a call. Most handles have nothing to remember.
+    record: Mutex<Option<Box<Record>>>,
     /// A websocket's place among those of its listener, until its handle is closed.
     _seat: Option<Seat>,
 }
@@ -264,20 +260,21 @@ impl Entry {
             Object::ProtocolComponent(component) => component.failure(),
             other => other.connection().and_then(Connection::failure),
         };
-        failure.or_else(|| self.record().last_error.clone())
+        failure.or_else(|| self.record().as_ref()?.last_error.clone())
     }
 
     /// Remembers why an operation on this handle failed.
     pub fn set_last_error(&self, error: Error) {
         // The old one is dropped after the lock, as everything here.
-        let _old = self.record().last_error.replace(error);
+        let _old = self.record().get_or_insert_default().last_error.replace(error);
     }
 
     /// Keeps a list of headers for as long as the handle is open, because the program gets pointers into it.
     pub fn keep_headers(&self, headers: &Arc<Headers>) -> Result<()> {
         let mut record = self.record();
+        let record = record.get_or_insert_default();
         // A request that is handshaken again has another list; the program may still read the earlier one.
-        let Shown(shown) = &mut **record.shown.get_or_insert_default();
+        let Shown(shown) = &mut record.shown;
         if !shown.iter().any(|shown| Arc::ptr_eq(shown, headers)) {
             shown.try_reserve(1).map_err(|_| Error::new(Status::NotEnoughMemory, "no memory to keep the headers"))?;
             shown.push(Arc::clone(headers));
@@ -295,12 +292,16 @@ impl Entry {
         Arc::clone(self) as Arc<dyn Recipient>
     }
 
-    fn record(&self) -> MutexGuard<'_, Record> {
+    fn record(&self) -> MutexGuard<'_, Option<Box<Record>>> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Recipient for Entry {
+    fn socket(&self) -> Option<&Arc<Socket>> {
+        if let Object::LoopSocket(socket) = &self.object { Some(socket) } else { None }
+    }
+
     fn ticket(&self) -> u64 {
         self.ticket.load(Ordering::Acquire)
     }
@@ -331,14 +332,7 @@ pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
 /// The same, for a websocket that is counted by its listener.
 pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Result<Ticket> {
     let kind = object.kind() as u8;
-    let entry = Arc::new(Entry {
-        object,
-        address: Address::default(),
-        ticket: AtomicU64::new(0),
-        process: Process::current(),
-        record: Mutex::default(),
-        _seat: seat,
-    });
+    let entry = Arc::new(Entry { object, address: Address::here(), ticket: AtomicU64::new(0), record: Mutex::default(), _seat: seat });
     entry.set_notify(notify);
     let ticket = TABLE.insert(kind, Arc::clone(&entry))?;
     entry.ticket.store(ticket.number(), Ordering::Release);
@@ -370,7 +364,7 @@ pub fn adopt_request(parent: &dyn Recipient, child: Arc<server::Request>) -> Res
 #[inline]
 pub fn find(ticket: Ticket) -> Result<Arc<Entry>> {
     match TABLE.get(ticket) {
-        Some(entry) if entry.process == Process::current() => Ok(entry),
+        Some(entry) if entry.address.is_here() => Ok(entry),
         Some(_) => Err(forked()),
         None => Err(not_open(ticket)),
     }
@@ -388,7 +382,7 @@ pub fn find_kind(ticket: Ticket, kind: Kind) -> Result<Arc<Entry>> {
 pub fn close(ticket: Ticket) -> Result<()> {
     let entry = TABLE.remove(ticket).ok_or_else(|| not_open(ticket))?;
     // In a child only the copy of the descriptor goes: to end the connection would end the parent's.
-    if entry.process == Process::current() {
+    if entry.address.is_here() {
         let is_websocket = matches!(entry.object, Object::WebSocket(_));
         entry.object.close();
         if let Some(teller) = entry.object.teller(entry.notify().callback.is_some()) {

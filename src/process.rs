@@ -7,8 +7,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The number of this process among its own ancestors since the library was loaded: 1, and one more in each generation of children.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The number of this process among its own ancestors since the library was loaded: 1, and one more in each generation of children. 0 is none.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Process(u32);
 
 /// How many generations there were; copied by fork like everything else.

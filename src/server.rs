@@ -148,6 +148,16 @@ struct Entrance {
     deflate_pool: Arc<DeflatePool>,
 }
 
+impl Entrance {
+    /// Most clients of a server agree on the same: it is kept once.
+    fn share(&self, agreed: Agreed) -> Arc<Agreed> {
+        match &self.doorway {
+            Some(doorway) => doorway.share(agreed),
+            None => Arc::new(agreed),
+        }
+    }
+}
+
 /// A connection that was accepted and not answered yet. May be parked and answered later, from any thread.
 #[derive(Debug)]
 pub struct Request {
@@ -412,7 +422,7 @@ impl Request {
             (deflate::Agreed::new(parameters, Role::Server, &options.compression), Arc::clone(&self.entrance.deflate_pool))
         });
         let agreed = Agreed { url: self.url_of(head), subprotocol: acceptance.subprotocol, extensions: acceptance.extensions, compression };
-        let upgraded = Upgraded { stream, agreed, early };
+        let upgraded = Upgraded { stream, agreed: self.entrance.share(agreed), early };
         let connection = Connection::new(Role::Server, upgraded, options, &driver::SOURCES)?;
         log::info!("{}: upgraded", self.remote_address);
         Ok(connection)

@@ -7,7 +7,7 @@ pub use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The same for single words.
 pub mod atomic {
-    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, fence};
 }
 
 /// Another thread is about to change what is waited for.

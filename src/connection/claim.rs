@@ -163,6 +163,11 @@ impl Connection {
         lock(&self.receive).counted.add(counted);
     }
 
+    /// Whether a receive may begin on a connection at rest, as for every claim.
+    pub fn check_at_rest(&self) -> Result<()> {
+        if lock(&self.receive).needs_care { self.check_may_receive() } else { Ok(()) }
+    }
+
     /// Lets a connection rest on which nothing has come yet.
     pub fn put_to_rest(&self) -> bool {
         self.claim_for_loop().is_some_and(ReceiveClaim::give_back_to_rest)

@@ -70,8 +70,8 @@ pub struct Agreed {
 pub struct Upgraded<'e> {
     /// The connected socket.
     pub stream: Stream,
-    /// What was settled.
-    pub agreed: Agreed,
+    /// What was settled; for many connections of a server the same.
+    pub agreed: Arc<Agreed>,
     /// What came behind the head and belongs to the WebSocket.
     pub early: &'e [u8],
 }
@@ -80,7 +80,7 @@ pub struct Upgraded<'e> {
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    agreed: Box<Agreed>,
+    agreed: Arc<Agreed>,
     options: Mutex<SharedOptions>,
     hot: HotOptions,
     receive: Mutex<ReceiveSlot>,
@@ -129,6 +129,17 @@ struct HotOptions {
     most_at_once: u8,
 }
 
+impl PartialEq for Agreed {
+    fn eq(&self, other: &Agreed) -> bool {
+        let is_compressed_alike = match (&self.compression, &other.compression) {
+            (Some((agreed, pool)), Some((other, other_pool))) => agreed == other && Arc::ptr_eq(pool, other_pool),
+            (None, None) => true,
+            _ => false,
+        };
+        is_compressed_alike && self.url == other.url && self.subprotocol == other.subprotocol && self.extensions == other.extensions
+    }
+}
+
 impl Connection {
     /// A connection right after its upgrade.
     pub fn new(role: Role, upgraded: Upgraded<'_>, options: SharedOptions, sources: &'static Sources) -> Result<Connection> {
@@ -142,7 +153,7 @@ impl Connection {
         });
         Ok(Connection {
             stream,
-            agreed: Box::new(agreed),
+            agreed,
             hot,
             options: Mutex::new(options),
             receive: Mutex::new(ReceiveSlot::new(half)),

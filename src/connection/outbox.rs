@@ -323,6 +323,12 @@ impl Outbox {
         !self.is_writing && is_outside_message && self.pending.is_none() && self.end.is_none() && self.lifecycle.may_send()
     }
 
+    /// Whether nothing waits but for whoever has the turn to give it back: nobody to be woken, nothing to be written, nothing to be told.
+    #[inline]
+    pub(super) fn is_all_but_turn(&self) -> bool {
+        self.pending.is_none() && self.end.is_none() && self.waiting == 0 && !self.ends_when_empty && !self.wants_room
+    }
+
     /// Whether a data frame may be sent: the failure, or 4317 after a close frame.
     #[inline]
     pub(super) fn check_may_send(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! A cancel ends the waits that are under way and no later one: each wait remembers how many cancels there had been when it began.
 
-use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 /// What a wait is for; the C API's operations that can wait on a websocket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +22,8 @@ const CLOSING: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Signals {
     state: AtomicU8,
-    cancels: [AtomicU32; 3],
+    /// They may go round: nobody cancels a wait 65,536 times before it looks.
+    cancels: [AtomicU16; 3],
 }
 
 impl Signals {
@@ -62,7 +63,7 @@ impl Signals {
 
     /// How many cancels there were: a wait compares this with what it was at its beginning.
     #[inline]
-    pub fn cancels(&self, operation: Operation) -> u32 {
+    pub fn cancels(&self, operation: Operation) -> u16 {
         self.cancels[operation as usize].load(Ordering::Relaxed)
     }
 }

@@ -91,6 +91,12 @@ pub fn silent(body: impl FnOnce() -> Result<()>) -> ws_status {
     run(Witness::Nobody, body)
 }
 
+/// A way to do something that may not be the right one: false if it was not, and nothing has happened.
+#[inline]
+pub fn is_done(body: impl FnOnce() -> bool) -> bool {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(false)
+}
+
 #[inline]
 fn run<A: Into<Ended>>(witness: Witness, body: impl FnOnce() -> Result<A>) -> ws_status {
     // Nothing that a panic could leave half done is seen again: every lock in the library is recovered or protects whole values.

@@ -186,6 +186,16 @@ pub unsafe fn bytes<'a>(pointer: *const c_void, length: usize, parameter: &str) 
     }
 }
 
+/// Bytes that are certainly right; `None` leaves it to [`bytes`] what they are.
+///
+/// # Safety
+/// See the head of this file.
+#[inline]
+pub unsafe fn plain_bytes<'a>(pointer: *const c_void, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: not NULL, not larger than memory can be, and the caller promised the rest.
+    (!pointer.is_null() && length <= MOST_LENGTH).then(|| unsafe { slice::from_raw_parts(pointer.cast(), length) })
+}
+
 /// A buffer to fill; neither NULL nor empty.
 ///
 /// # Safety

@@ -6,6 +6,7 @@ use std::{ptr, str};
 
 use super::boundary::{self, Ended};
 use super::numbers::ws_buffer_type_numbers::{WS_BINARY_FRAGMENT, WS_BINARY_MESSAGE, WS_CLOSE_FRAME, WS_UTF8_FRAGMENT, WS_UTF8_MESSAGE};
+use super::numbers::ws_status_numbers::WS_OK;
 use super::numbers::{WS_SEND_NOTIFY, WS_SEND_UNCOMPRESSED, WS_SEND_WHOLE};
 use super::pointer::{self, Out, OutBytes, Parts};
 use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
@@ -43,6 +44,18 @@ pub(super) fn kind_of_type(buffer_type: ws_buffer_type) -> Result<(MessageKind, 
         UTF8_MESSAGE => Ok((MessageKind::Text, true)),
         UTF8_FRAGMENT => Ok((MessageKind::Text, false)),
         other => Err(Error::new(Status::InvalidParameter, format!("buffer type {other} cannot be sent"))),
+    }
+}
+
+/// The kind of a whole message; `None` for everything else.
+#[inline]
+fn kind_of_whole(buffer_type: ws_buffer_type) -> Option<MessageKind> {
+    const BINARY_MESSAGE: i32 = WS_BINARY_MESSAGE as i32;
+    const UTF8_MESSAGE: i32 = WS_UTF8_MESSAGE as i32;
+    match buffer_type {
+        BINARY_MESSAGE => Some(MessageKind::Binary),
+        UTF8_MESSAGE => Some(MessageKind::Text),
+        _ => None,
     }
 }
 
@@ -162,14 +175,25 @@ pub unsafe extern "C" fn ws_receive(
 /// As WinHttpWebSocketSend. RFC 6455 §5.4, §6.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_send(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
+    // What a server does most: it answers the event that this thread is in.
+    if let Some(kind) = kind_of_whole(r#type)
+        // SAFETY: the caller keeps the header's promise about pointers.
+        && let Some(payload) = unsafe { pointer::plain_bytes(buffer, length) }
+        && boundary::is_done(|| event_loop::answer(websocket, kind, payload))
+    {
+        return WS_OK as ws_status;
+    }
+    // SAFETY: as above.
+    unsafe { send(websocket, r#type, buffer, length) }
+}
+
+/// # Safety
+/// See [`ws_send`].
+#[inline(never)]
+unsafe fn send(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
         let payload = unsafe { pointer::bytes(buffer, length, "buffer")? };
-        if let Ok((kind, true)) = kind_of_type(r#type)
-            && event_loop::answer(websocket, kind, payload)
-        {
-            return Ok(());
-        }
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
         match &entry.object {

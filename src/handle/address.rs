@@ -2,6 +2,7 @@
 //!
 //! A callback and the context that belongs to it are always read as they were set, together. Out of scope: who calls the callback.
 
+use crate::process::Process;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 /// A callback and its context.
@@ -9,11 +10,24 @@ use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 pub struct Address {
     /// Odd while they are being changed.
     version: AtomicU32,
+    /// Whose handle it is: in another process there is nobody to tell. Here because here is room for it.
+    process: Process,
     callback: AtomicUsize,
     context: AtomicUsize,
 }
 
 impl Address {
+    /// Nobody yet, in this process.
+    pub fn here() -> Address {
+        Address { process: Process::current(), ..Address::default() }
+    }
+
+    /// Whether this is the process in which it was made.
+    #[inline]
+    pub fn is_here(&self) -> bool {
+        self.process == Process::current()
+    }
+
     /// What was set last.
     #[inline]
     pub fn read(&self) -> (usize, usize) {

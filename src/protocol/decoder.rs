@@ -95,7 +95,7 @@ struct Message {
 /// bytes that were used. `None`: it is something else, or not all of it is here, and nothing has changed.
 ///
 /// After a violation the connection is of no use any more.
-#[inline]
+#[inline(always)]
 pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -> Option<Result<(usize, Piece), Violation>> {
     let &mut [first, second, ..] = input else { return None };
     let kind = match first {
@@ -103,23 +103,18 @@ pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -
         0x82 => MessageKind::Binary,
         _ => return None,
     };
-    let (length, head) = match second & 0x7F {
-        126 => (u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4),
-        127 => (u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10),
-        short => (u64::from(short), 2),
-    };
-    // A longer form than necessary is a violation, and whose frames are masked is a rule: feed knows what to say.
-    let is_longer = head == 4 && length < 126 || head == 10 && length < 65_536;
-    let is_masked = second & 0x80 != 0;
-    if is_longer || is_masked != (sender == Role::Client) || length > max_message || length > input.len() as u64 {
+    let is_masked = sender == Role::Client;
+    // The length without the mask bit, which is where it must be: else this is above all lengths.
+    let short = second ^ if is_masked { 0x80 } else { 0 };
+    let (length, head) = if short < 126 { (short.into(), 2) } else { longer(input, short)? };
+    if length > max_message || length > input.len() as u64 {
         return None;
     }
     let length = length as usize;
     let (used, payload) = if is_masked {
-        let (head, rest) = input.split_at_mut_checked(head + 4)?;
-        let payload = rest.get_mut(..length)?;
-        mask::apply(payload, *head.last_chunk::<4>()?, 0);
-        (head.len() + length, payload)
+        let (key, payload) = input.get_mut(head..head + 4 + length)?.split_first_chunk_mut::<4>()?;
+        mask::apply(payload, *key, 0);
+        (head + 4 + length, payload)
     } else {
         (head + length, input.get_mut(head..head + length)?)
     };
@@ -130,6 +125,16 @@ pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -
         }
     }
     Some(Ok((used, Piece { kind, length, ends_message: true })))
+}
+
+/// A length in the 16 or 64 bits that follow, and where they end. In a longer form than necessary it is a violation, and who masks is a rule:
+/// [`Decoder::feed`] knows what to say.
+fn longer(input: &[u8], form: u8) -> Option<(u64, usize)> {
+    match form {
+        126 => Some((u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4)).filter(|(length, _)| *length >= 126),
+        127 => Some((u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10)).filter(|(length, _)| *length >= 65_536),
+        _ => None,
+    }
 }
 
 impl Decoder {

@@ -20,11 +20,11 @@ pub enum KeepaliveStep {
 /// The keep-alive clock of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keepalive {
-    /// When something was last received, as far as anybody looked at the clock. In microseconds, as `left`: every connection has a clock.
+    /// When something was last received, as far as anybody looked at the clock. In microseconds: every connection has a clock.
     last_life: u64,
+    /// When the ping left: so many milliseconds later.
+    left_after: u32,
     ping: Ping,
-    /// When the ping left.
-    left: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ enum Ping {
 impl Keepalive {
     /// A connection that was opened now.
     pub fn new(now: Duration) -> Keepalive {
-        Keepalive { last_life: micros(now), ping: Ping::None, left: 0 }
+        Keepalive { last_life: micros(now), left_after: 0, ping: Ping::None }
     }
 
     /// When something was last received.
@@ -57,7 +57,7 @@ impl Keepalive {
     pub fn ping_left(&mut self, now: Duration) {
         if self.ping == Ping::Waiting {
             self.ping = Ping::Left;
-            self.left = micros(now);
+            self.left_after = u32::try_from(now.saturating_sub(self.last_life()).as_millis()).unwrap_or(u32::MAX);
         }
     }
 
@@ -76,7 +76,7 @@ impl Keepalive {
             (Ping::Waiting, _) => KeepaliveStep::Wait(None),
             (Ping::Left, None) => KeepaliveStep::Wait(None),
             (Ping::Left, Some(timeout)) => {
-                let end = Duration::from_micros(self.left) + timeout;
+                let end = self.last_life() + Duration::from_millis(self.left_after.into()) + timeout;
                 if now < end { KeepaliveStep::Wait(Some(end)) } else { KeepaliveStep::PeerLost }
             }
         }

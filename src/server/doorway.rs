@@ -2,9 +2,10 @@
 //!
 //! Each is counted by a guard that whoever is counted holds. Out of scope: what happens to those for whom there is no room.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::connection::Agreed;
 use crate::driver::blocking::StopSign;
 
 /// What the requests and websockets of one listener share with it.
@@ -14,12 +15,23 @@ pub struct Doorway {
     pub sign: StopSign,
     handshakes: AtomicU32,
     websockets: AtomicU32,
+    /// What the last client agreed on.
+    agreed: Mutex<Option<Arc<Agreed>>>,
 }
 
 impl Doorway {
     /// Counts a handshake, unless there are `most` already; 0 = no limit.
     pub fn begin_handshake(self: &Arc<Self>, most: u32) -> Option<Handshaking> {
         enter(&self.handshakes, most).then(|| Handshaking(Arc::clone(self)))
+    }
+
+    /// The same as before, if it is the same.
+    pub fn share(&self, agreed: Agreed) -> Arc<Agreed> {
+        let mut last = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(last) if **last == agreed => Arc::clone(last),
+            _ => Arc::clone(last.insert(Arc::new(agreed))),
+        }
     }
 
     /// Counts a websocket, likewise.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use ws101::connection::{Agreed, Connection, Received, Upgraded};
+use ws101::connection::{Connection, Received, Upgraded};
 use ws101::driver::blocking;
 use ws101::error::Status;
 use ws101::options::Options;
@@ -70,7 +70,7 @@ fn through_component(role: Role, wire: &[u8], seed: u64) -> Told {
 fn through_socket(role: Role, wire: &[u8], seed: u64) -> Told {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let stream = Stream::new(std::os::fd::OwnedFd::from(ours).into(), false).unwrap();
-    let upgraded = Upgraded { stream, agreed: Agreed::default(), early: &[] };
+    let upgraded = Upgraded { stream, agreed: Arc::default(), early: &[] };
     let connection = Arc::new(Connection::new(role, upgraded, Arc::new(Options::default()), &ws101::driver::SOURCES).unwrap());
     let peer = {
         let (mut theirs, wire) = (theirs.try_clone().unwrap(), wire.to_vec());

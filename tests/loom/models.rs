@@ -7,7 +7,7 @@ use std::time::Duration;
 use loom::thread;
 
 use crate::address::Address;
-use crate::connection::{Agreed, Ahead, Connection, Operation, Received, Sources, Upgraded};
+use crate::connection::{Ahead, Connection, Operation, Received, Sources, Upgraded};
 use crate::driver::blocking::{self, StopSign, Task};
 use crate::error::Status;
 use crate::inbox::Inbox;
@@ -73,7 +73,7 @@ fn server(room: usize) -> Arc<Connection> {
     let mut options = Options::default();
     // Nobody's silence matters where no time passes.
     options.keepalive_interval = None;
-    let upgraded = Upgraded { stream: Stream::open(room), agreed: Agreed::default(), early: &[] };
+    let upgraded = Upgraded { stream: Stream::open(room), agreed: Arc::default(), early: &[] };
     Arc::new(Connection::new(Role::Server, upgraded, SharedOptions::new(options), &SOURCES).expect("there is memory"))
 }
 

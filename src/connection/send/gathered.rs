@@ -2,7 +2,9 @@
 //!
 //! Out of scope: whose memory that is, and when it is written (`driver::event_loop`).
 
-use super::{Accepted, Turn};
+use std::io;
+
+use super::Turn;
 use crate::bytes::mask;
 use crate::bytes::utf8::Utf8;
 use crate::connection::queue::Segment;
@@ -17,41 +19,65 @@ const MOST_GATHERED: usize = 4 << 10;
 const ROOM: usize = 16 << 10;
 
 /// Frames of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gathered {
+    /// Made when it is first needed.
     bytes: Vec<u8>,
+    length: usize,
     frames: u32,
 }
 
 impl Gathered {
     /// None, without memory.
     pub const fn new() -> Gathered {
-        Gathered { bytes: Vec::new(), frames: 0 }
+        Gathered { bytes: Vec::new(), length: 0, frames: 0 }
     }
 
     /// Whether another frame of this size has room.
     #[inline]
     pub fn has_room(&self, length: usize) -> bool {
-        length <= MOST_GATHERED && self.bytes.capacity() - self.bytes.len() >= length + MAX_FRAME_HEADER
+        length <= MOST_GATHERED && self.bytes.len() - self.length >= length + MAX_FRAME_HEADER
+    }
+
+    fn make_room(&mut self) -> bool {
+        if self.bytes.is_empty() && self.bytes.try_reserve_exact(ROOM).is_ok() {
+            self.bytes.resize(ROOM, 0);
+        }
+        !self.bytes.is_empty()
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        // Who puts has asked for room: there is always some.
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
+        }
+    }
+
+    fn clear(&mut self) {
+        (self.length, self.frames) = (0, 0);
+    }
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 
 impl Connection {
     /// Takes the writer turn for gathering: every frame of this thread goes there until [`Connection::write_gathered`]. False if frames may not be
     /// gathered now: nothing has happened, and the long way knows what to do.
+    #[inline]
     pub fn begin_gathering(&self, gathered: &mut Gathered) -> bool {
-        if gathered.bytes.capacity() < ROOM && gathered.bytes.try_reserve_exact(ROOM).is_err() {
-            return false;
-        }
         // What may have to be compressed goes the long way.
-        if self.deflating.is_some() {
+        if self.deflating.is_some() || !gathered.make_room() {
             return false;
         }
         let mut outbox = self.outbox();
         outbox.may_send_at_once() && outbox.take_turn().is_some()
     }
 
-    /// Gathers a whole message; false if it is not one that may be gathered.
+    /// Gathers a whole message for which there is room; false if it is not one that may be gathered.
     #[inline]
     pub fn gather(&self, gathered: &mut Gathered, kind: MessageKind, payload: &[u8]) -> bool {
         if kind == MessageKind::Text && self.hot.checks_sent_text() {
@@ -60,52 +86,65 @@ impl Connection {
                 return false;
             }
         }
-        let length = payload.len();
         let first = if kind == MessageKind::Text { 0x81 } else { 0x82 };
         let mask_bit = if self.role() == Role::Client { 0x80 } else { 0 };
-        let bytes = &mut gathered.bytes;
-        if length < 126 {
-            bytes.extend_from_slice(&[first, mask_bit | length as u8]);
+        if payload.len() < 126 {
+            gathered.put(&[first, mask_bit | payload.len() as u8]);
         } else {
-            let [high, low] = (length as u16).to_be_bytes();
-            bytes.extend_from_slice(&[first, mask_bit | 126, high, low]);
+            let [high, low] = (payload.len() as u16).to_be_bytes();
+            gathered.put(&[first, mask_bit | 126, high, low]);
         }
         if self.role() == Role::Client {
             let key = (self.sources.masking_key)();
-            bytes.extend_from_slice(&key);
-            let start = bytes.len();
-            bytes.extend_from_slice(payload);
-            mask::apply(&mut bytes[start..], key, 0);
+            gathered.put(&key);
+            let start = gathered.length;
+            gathered.put(payload);
+            mask::apply(&mut gathered.bytes[start..gathered.length], key, 0);
         } else {
-            bytes.extend_from_slice(payload);
+            gathered.put(payload);
         }
         gathered.frames += 1;
         true
     }
 
     /// Writes what was gathered, and gives the turn back. What the socket does not take waits in the outbox. Whether somebody may have to be told.
+    #[inline]
     pub fn write_gathered(&self, gathered: &mut Gathered) -> bool {
+        let frames = u64::from(gathered.frames);
+        let counted = Counted { bytes: gathered.length as u64, frames, messages: frames };
+        let sent = self.stream.send(gathered.filled(), &[], Patience::None);
+        let mut outbox = self.outbox();
+        if sent.as_ref().is_ok_and(|sent| *sent == gathered.length) && outbox.is_all_but_turn() {
+            outbox.counted.add(counted);
+            outbox.put_turn(None);
+            gathered.clear();
+            return false;
+        }
+        drop(outbox);
+        self.end_gathered(gathered, counted, sent);
+        gathered.clear();
+        true
+    }
+
+    /// Not all has left, or there is more than that to see to.
+    #[cold]
+    fn end_gathered(&self, gathered: &Gathered, counted: Counted, sent: io::Result<usize>) {
         let turn = Turn { connection: self, encoder: Encoder::default(), deflating: None, has_sent: false, is_held: true };
-        let counted =
-            Counted { bytes: gathered.bytes.len() as u64, frames: u64::from(gathered.frames), messages: u64::from(gathered.frames) };
-        gathered.frames = 0;
-        let sent = match self.stream.send(&gathered.bytes, &[], Patience::None) {
+        let sent = match sent {
             Ok(sent) => sent,
             Err(error) if super::queued::is_nothing(&error) => 0,
             Err(error) => {
-                gathered.bytes.clear();
                 turn.lose(&error);
-                return true;
+                return;
             }
         };
-        let ended = if sent == gathered.bytes.len() {
-            turn.finish_gathered(counted)
+        self.outbox().counted.add(counted);
+        if sent == gathered.length {
+            // Others have left something meanwhile.
+            turn.settle();
         } else {
-            self.outbox().counted.add(counted);
-            turn.leave(Segment::from(gathered.bytes[sent..].to_vec()))
-        };
-        gathered.bytes.clear();
-        // All has left, and nothing else waited: nobody waits to be told either.
-        !matches!(ended, Ok(Accepted::Written))
+            // It never fails: the rest has memory already.
+            drop(turn.leave(Segment::from(gathered.filled()[sent..].to_vec())));
+        }
     }
 }

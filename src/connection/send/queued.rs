@@ -349,20 +349,6 @@ impl Turn<'_> {
         Ok(Accepted::Written)
     }
 
-    /// The same for frames that were gathered.
-    #[inline]
-    pub(super) fn finish_gathered(mut self, counted: Counted) -> Result<Accepted> {
-        let mut outbox = self.connection.outbox();
-        outbox.counted.add(counted);
-        if outbox.has_work() || outbox.ends_when_empty {
-            drop(outbox);
-            self.settle();
-            return Ok(Accepted::Queued);
-        }
-        self.put_back(&mut outbox);
-        Ok(if outbox.wants_room || outbox.has_told() { Accepted::Queued } else { Accepted::Written })
-    }
-
     /// The socket takes no more: the rest waits, before everything else.
     pub(super) fn leave(mut self, rest: Segment) -> Result<Accepted> {
         let mut outbox = self.connection.outbox();

@@ -37,7 +37,7 @@ pub fn receive(connection: &Connection, room: &mut [u8]) -> Result<Received> {
 }
 
 #[inline]
-fn receive_from_socket(connection: &Connection, mut claim: ReceiveClaim<'_>, room: &mut [u8], cancels: u32) -> Result<Received> {
+fn receive_from_socket(connection: &Connection, mut claim: ReceiveClaim<'_>, room: &mut [u8], cancels: u16) -> Result<Received> {
     claim.half().begin_piece()?;
     if connection.receive_timeout().is_none() {
         // Most receives end here: no clock, no wait but that of the system call.
@@ -59,7 +59,7 @@ fn receive_patiently(
     connection: &Connection,
     mut claim: ReceiveClaim<'_>,
     room: &mut [u8],
-    cancels: u32,
+    cancels: u16,
     mut step: Step,
 ) -> Result<Received> {
     let mut wait = Wait::new(connection, Operation::Receive, connection.receive_timeout(), cancels);
@@ -176,13 +176,13 @@ pub fn send_parts(connection: &Connection, message: Outgoing<'_>) -> Result<()> 
 }
 
 #[cold]
-fn send_begun(connection: &Connection, turn: Turn<'_>, beginning: &Beginning, payload: &[u8], sent: usize, cancels: u32) -> Result<()> {
+fn send_begun(connection: &Connection, turn: Turn<'_>, beginning: &Beginning, payload: &[u8], sent: usize, cancels: u16) -> Result<()> {
     let wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
     send_rest(connection, turn, Frame::new(beginning, &[payload], sent, connection.chunk_size())?, beginning, wait)
 }
 
 #[inline(never)]
-fn send_patiently(connection: &Connection, message: Outgoing<'_>, cancels: u32) -> Result<()> {
+fn send_patiently(connection: &Connection, message: Outgoing<'_>, cancels: u16) -> Result<()> {
     let mut wait = Wait::new(connection, Operation::Send, connection.send_timeout(), cancels);
     let mut turn = loop {
         match connection.try_turn_for_data().map_err(|error| not_sent(connection, error))? {

@@ -24,12 +24,12 @@ pub(super) struct Wait<'c> {
     deadline: Option<Duration>,
     now: Duration,
     /// How many cancels there had been when the call began.
-    cancels: u32,
+    cancels: u16,
 }
 
 impl<'c> Wait<'c> {
     /// `cancels`: how many there had been when the call began.
-    pub(super) fn new(connection: &'c Connection, operation: Operation, timeout: Option<Duration>, cancels: u32) -> Wait<'c> {
+    pub(super) fn new(connection: &'c Connection, operation: Operation, timeout: Option<Duration>, cancels: u16) -> Wait<'c> {
         let (now, deadline) = match timeout {
             None => (Duration::ZERO, None),
             Some(timeout) => {

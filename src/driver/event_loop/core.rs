@@ -2,7 +2,6 @@
 //!
 //! Out of scope: reading (`reading`), and what calls of the program do at once (`socket`).
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -11,15 +10,13 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use slab::Slab;
 
-use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
+use super::event::{Delivery, EventKind, OwnedEvent, Recipient};
+use super::reading::{Reader, Visit};
 use super::socket::{Socket, handle_closed, loop_closed};
 use super::task::{Task, TaskSign, TaskStep, Told};
 use super::timers::{Timers, tick_of};
-use super::{Shared, WAKE, Wish, lock, threads};
-use crate::connection::OwnMessage;
-use crate::driver::clock;
+use super::{Shared, Wish, lock, threads};
 use crate::error::{Error, Result, Status};
-use crate::protocol::MessageKind;
 use crate::sync::atomic::Ordering;
 
 /// Readiness taken from the system at a time.
@@ -33,34 +30,21 @@ const WISHES_AT_ONCE: usize = 4096;
 pub(super) struct Core {
     poll: mio::Poll,
     ready_events: mio::Events,
-    pub(super) members: Slab<Item>,
-    /// Keys of connections that may have something to read.
-    pub(super) ready: VecDeque<u32>,
-    /// Events that nobody has taken yet.
-    waiting: VecDeque<(Arc<dyn Recipient>, OwnedEvent)>,
-    /// Events that were handed over in this batch and are pointed to.
-    given: Vec<OwnedEvent>,
-    /// Messages likewise.
-    pub(super) messages: Vec<OwnMessage>,
+    members: Slab<Item>,
     timers: Timers,
     wishes: Vec<Wish>,
-    pub(super) now: Duration,
-    /// Whether the connection that is looked at may have something in its socket.
-    pub(super) is_readable: bool,
-    /// What was done with it may have done more than reading: somebody may have to be told of it.
-    pub(super) is_to_be_told: bool,
-    /// Where messages are read to whose callbacks are done with them at once.
-    pub(super) chunk: Option<Box<[u8]>>,
+    reader: Reader,
 }
 
 /// Who is on the loop.
 #[derive(Debug)]
-pub(super) enum Item {
-    Socket(Arc<Socket>, Arc<dyn Recipient>, u64),
+enum Item {
+    /// A connection, by its handle, and the tick at which it is looked at.
+    Socket(Arc<dyn Recipient>, u64),
     Task(Box<TaskItem>),
 }
 
-pub(super) struct TaskItem {
+struct TaskItem {
     sign: Arc<TaskSign>,
     task: Box<dyn Task>,
     tick: u64,
@@ -78,16 +62,9 @@ impl Core {
             poll,
             ready_events: mio::Events::with_capacity(EVENTS),
             members: Slab::new(),
-            ready: VecDeque::new(),
-            waiting: VecDeque::new(),
-            given: Vec::new(),
-            messages: Vec::new(),
             timers: Timers::default(),
             wishes: Vec::new(),
-            now: clock::now(),
-            is_readable: false,
-            is_to_be_told: false,
-            chunk: None,
+            reader: Reader::new(),
         }
     }
 
@@ -97,13 +74,12 @@ impl Core {
         shared.batch.fetch_add(1, Ordering::Relaxed);
         lock(&shared.lent).reset();
         lock(&shared.kept).clear();
-        self.given.clear();
-        self.messages.drain(..).for_each(OwnMessage::give_back);
+        self.reader.begin_batch();
     }
 
     /// Whether something can be done without waiting.
     pub(super) fn has_more(&self) -> bool {
-        !self.ready.is_empty() || !self.waiting.is_empty()
+        !self.reader.ready.is_empty() || !self.reader.waiting.is_empty()
     }
 
     /// When there is something to do though nothing becomes ready.
@@ -124,7 +100,7 @@ impl Core {
         if shared.is_woken.swap(false, Ordering::SeqCst)
             && let Some(recipient) = lock(&shared.recipient).clone()
         {
-            self.waiting.push_back((recipient, OwnedEvent::of(EventKind::Woken)));
+            self.reader.waiting.push_back((recipient, OwnedEvent::of(EventKind::Woken)));
         }
         self.look_at_deadlines(shared);
         self.hand_over(shared, delivery);
@@ -138,11 +114,11 @@ impl Core {
     }
 
     fn poll(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, timeout: Option<Duration>) -> Result<()> {
-        let alarm = self.timers.next().map(|next| next.saturating_sub(self.now));
+        let alarm = self.timers.next().map(|next| next.saturating_sub(self.reader.now));
         let timeout = [timeout, alarm].into_iter().flatten().min();
         let mut events = std::mem::replace(&mut self.ready_events, mio::Events::with_capacity(0));
         let polled = self.poll.poll(&mut events, timeout);
-        self.now = clock::now();
+        self.reader.look_at_clock();
         match polled {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -151,44 +127,82 @@ impl Core {
                 return Err(Error::from_io(Status::Internal, "waiting failed", &error));
             }
         }
-        for event in &events {
-            if event.token() != WAKE {
-                self.has_become_ready(shared, delivery, event);
+        if delivery.keeps() {
+            for event in &events {
+                self.has_become_ready(shared, delivery, None, event);
             }
+        } else {
+            let mut chunk = self.reader.take_chunk();
+            for event in &events {
+                self.has_become_ready(shared, delivery, Some(&mut chunk), event);
+            }
+            self.reader.put_chunk(chunk);
         }
         self.ready_events = events;
         Ok(())
     }
 
-    fn has_become_ready(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, event: &mio::event::Event) {
+    fn has_become_ready(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, chunk: Option<&mut [u8]>, event: &mio::event::Event) {
         let key = event.token().0;
+        let has_ended = event.is_read_closed() || event.is_error();
         match self.members.get(key) {
-            Some(Item::Socket(socket, recipient, _)) => {
-                let (socket, recipient) = (Arc::clone(socket), Arc::clone(recipient));
-                let has_ended = event.is_read_closed() || event.is_error();
+            Some(Item::Socket(recipient, _)) => {
+                let Some(socket) = recipient.socket() else { return };
+                let mut is_flushed = false;
                 if event.is_writable() && socket.wants_to_write() {
                     socket.flush();
+                    is_flushed = true;
+                }
+                if event.is_readable() || has_ended {
+                    if chunk.is_some() {
+                        let mut visit = Visit { shared, delivery, key: key as u32, socket, recipient, chunk, is_readable: true };
+                        self.reader.answer(&mut visit, Some(has_ended));
+                    } else {
+                        let mut state = socket.state();
+                        state.is_readable = true;
+                        state.has_ended |= has_ended;
+                        if !std::mem::replace(&mut state.is_queued, true) {
+                            self.reader.ready.push_back(key as u32);
+                        }
+                    }
+                }
+                if is_flushed {
+                    let socket = Arc::clone(socket);
                     self.flushed(&socket);
+                }
+                if is_flushed || std::mem::take(&mut self.reader.is_closing) {
                     self.look_at(key as u32);
                 }
-                if !event.is_readable() && !has_ended {
-                    return;
-                }
-                if !delivery.keeps() {
-                    self.answer(shared, delivery, key as u32, &socket, &*recipient, Some(has_ended));
-                    return;
-                }
-                let mut state = socket.state();
-                state.is_readable = true;
-                state.has_ended |= has_ended;
-                let is_new = !std::mem::replace(&mut state.is_queued, true);
-                drop(state);
-                if is_new {
-                    self.ready.push_back(key as u32);
-                }
             }
+            // The bell has a key that nobody has.
             Some(Item::Task(_)) => self.step_task(shared, key),
             None => {}
+        }
+    }
+
+    /// Reads from everybody who may have something, as long as somebody takes the events.
+    fn read(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery) {
+        let mut chunk = if delivery.keeps() || self.reader.ready.is_empty() { None } else { Some(self.reader.take_chunk()) };
+        // Those who come back are for the next turn.
+        for _ in 0..self.reader.ready.len() {
+            if delivery.room() == 0 {
+                break;
+            }
+            let Some(key) = self.reader.ready.pop_front() else { break };
+            let Some(Item::Socket(recipient, _)) = self.members.get(key as usize) else { continue };
+            let Some(socket) = recipient.socket() else { continue };
+            let mut visit = Visit { shared, delivery, key, socket, recipient, chunk: chunk.as_deref_mut(), is_readable: false };
+            if visit.chunk.is_none() {
+                self.reader.collect(&mut visit);
+            } else {
+                self.reader.answer(&mut visit, None);
+            }
+            if std::mem::take(&mut self.reader.is_closing) {
+                self.look_at(key);
+            }
+        }
+        if let Some(chunk) = chunk {
+            self.reader.put_chunk(chunk);
         }
     }
 
@@ -214,13 +228,13 @@ impl Core {
     fn fulfil(&mut self, shared: &Arc<Shared>, wish: Wish) {
         match wish {
             Wish::Attach(socket, recipient) => self.attach(shared, socket, recipient),
-            Wish::Ready(socket) => self.ready.push_back(socket.key.load(Ordering::Relaxed)),
+            Wish::Ready(socket) => self.reader.ready.push_back(socket.key.load(Ordering::Relaxed)),
             Wish::Look(socket) => self.look_at(socket.key.load(Ordering::Relaxed)),
             Wish::Flushed(socket) => self.flushed(&socket),
             Wish::Detach(socket) => self.detach(&socket),
             Wish::Gone(socket) => self.forget(&socket),
             Wish::TellSocket(socket, event) => self.tell(&socket, event),
-            Wish::Tell(recipient, event) => self.waiting.push_back((recipient, event)),
+            Wish::Tell(recipient, event) => self.reader.waiting.push_back((recipient, event)),
             Wish::Task(sign, task) => self.begin_task(shared, sign, task.0),
             Wish::StepTask(sign) => {
                 if let Some(key) = self.key_of(&sign) {
@@ -235,7 +249,7 @@ impl Core {
     /// Hands over events as long as somebody takes them.
     fn hand_over(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery) {
         while delivery.room() > 0
-            && let Some((recipient, event)) = self.waiting.pop_front()
+            && let Some((recipient, event)) = self.reader.waiting.pop_front()
         {
             if let Some(error) = &event.error {
                 recipient.remember(error);
@@ -243,7 +257,7 @@ impl Core {
             if delivery.keeps() {
                 // Its data and error must stay where they are; the box of an error and of data do.
                 delivery.deliver(&*recipient, &event.as_event());
-                self.given.push(event);
+                self.reader.given(event);
             } else {
                 delivery.deliver(&*recipient, &event.as_event());
                 if !lock(&shared.corked).is_empty() {
@@ -253,70 +267,22 @@ impl Core {
         }
     }
 
-    /// Hands over an event of a connection, whose answers are gathered.
-    #[inline]
-    pub(super) fn deliver(
-        &mut self,
-        shared: &Shared,
-        delivery: &mut dyn Delivery,
-        socket: &Socket,
-        recipient: &dyn Recipient,
-        event: &Event<'_>,
-    ) {
-        socket.batch.store(shared.batch(), Ordering::Relaxed);
-        if let Some(error) = event.error {
-            recipient.remember(error);
-        }
-        delivery.deliver(recipient, event);
-    }
-
-    /// The same for a whole message.
-    #[inline]
-    pub(super) fn deliver_message(
-        &mut self,
-        shared: &Shared,
-        delivery: &mut dyn Delivery,
-        socket: &Socket,
-        recipient: &dyn Recipient,
-        kind: MessageKind,
-        message: &[u8],
-    ) {
-        socket.batch.store(shared.batch(), Ordering::Relaxed);
-        delivery.deliver_message(recipient, kind, message);
-    }
-
     /// An event for a connection's handle, if that was not closed already.
-    pub(super) fn tell(&mut self, socket: &Arc<Socket>, event: OwnedEvent) {
-        if let Some(Item::Socket(_, recipient, _)) = self.members.get(socket.key.load(Ordering::Relaxed) as usize) {
-            self.waiting.push_back((Arc::clone(recipient), event));
-        }
-    }
-
-    /// A message was handed over: its memory is of use again as soon as the event is over.
-    pub(super) fn keep(&mut self, delivery: &dyn Delivery, message: OwnMessage) {
-        if delivery.keeps() {
-            self.messages.push(message);
-        } else {
-            message.give_back();
-        }
-    }
-
-    /// The same for an event.
-    pub(super) fn given(&mut self, delivery: &dyn Delivery, event: OwnedEvent) {
-        if delivery.keeps() {
-            self.given.push(event);
+    fn tell(&mut self, socket: &Arc<Socket>, event: OwnedEvent) {
+        if let Some(Item::Socket(recipient, _)) = self.members.get(socket.key.load(Ordering::Relaxed) as usize) {
+            self.reader.waiting.push_back((Arc::clone(recipient), event));
         }
     }
 
     fn attach(&mut self, shared: &Arc<Shared>, socket: Arc<Socket>, recipient: Arc<dyn Recipient>) {
-        let key = self.members.insert(Item::Socket(Arc::clone(&socket), recipient, u64::MAX));
+        let key = self.members.insert(Item::Socket(recipient, u64::MAX));
         socket.key.store(key as u32, Ordering::Relaxed);
         if let Err(error) = register(shared, socket.stream().as_descriptor().as_raw_fd(), key) {
             socket.fail(&Error::from_io(Status::NotEnoughMemory, "the system cannot watch another socket", &error));
         }
-        socket.note_life(self.now);
+        self.reader.has_lived(&socket);
         socket.state().is_queued = true;
-        self.ready.push_back(key as u32);
+        self.reader.ready.push_back(key as u32);
         self.look_at(key as u32);
     }
 
@@ -338,16 +304,16 @@ impl Core {
     fn forget(&mut self, socket: &Arc<Socket>) {
         let key = socket.key.load(Ordering::Relaxed) as usize;
         match self.members.get(key) {
-            Some(Item::Socket(found, ..)) if Arc::ptr_eq(found, socket) => {}
+            Some(Item::Socket(recipient, _)) if recipient.socket().is_some_and(|found| Arc::ptr_eq(found, socket)) => {}
             _ => return,
         }
-        if let Item::Socket(_, recipient, _) = self.members.remove(key) {
-            self.waiting.push_back((recipient, OwnedEvent::of(EventKind::HandleClosed)));
+        if let Item::Socket(recipient, _) = self.members.remove(key) {
+            self.reader.waiting.push_back((recipient, OwnedEvent::of(EventKind::HandleClosed)));
         }
     }
 
     /// Something was written: who is to be told?
-    pub(super) fn flushed(&mut self, socket: &Arc<Socket>) {
+    fn flushed(&mut self, socket: &Arc<Socket>) {
         for context in socket.take_told() {
             self.tell(socket, OwnedEvent { operation_context: context, ..OwnedEvent::of(EventKind::Sent) });
         }
@@ -361,10 +327,10 @@ impl Core {
     }
 
     fn look_at_deadlines(&mut self, shared: &Arc<Shared>) {
-        while let Some((tick, keys)) = self.timers.take_due(self.now) {
+        while let Some((tick, keys)) = self.timers.take_due(self.reader.now) {
             for key in keys {
                 match self.members.get_mut(key as usize) {
-                    Some(Item::Socket(_, _, own)) if *own == tick => {
+                    Some(Item::Socket(_, own)) if *own == tick => {
                         *own = u64::MAX;
                         self.look_at(key);
                     }
@@ -379,9 +345,9 @@ impl Core {
     }
 
     /// Looks at everything about a connection that depends on the time, and when to look again.
-    pub(super) fn look_at(&mut self, key: u32) {
-        let Some(Item::Socket(socket, _, tick)) = self.members.get_mut(key as usize) else { return };
-        let due = socket.look_at_time(self.now);
+    fn look_at(&mut self, key: u32) {
+        let Some(Item::Socket(recipient, tick)) = self.members.get_mut(key as usize) else { return };
+        let due = recipient.socket().and_then(|socket| socket.look_at_time(self.reader.now));
         let next = due.map_or(u64::MAX, tick_of);
         if next < *tick {
             *tick = next;
@@ -407,7 +373,7 @@ impl Core {
     fn step_task(&mut self, shared: &Arc<Shared>, key: usize) {
         let Some(Item::Task(item)) = self.members.get_mut(key) else { return };
         let mut told = Told::default();
-        let step = item.task.step(self.now, &mut told);
+        let step = item.task.step(self.reader.now, &mut told);
         match step {
             TaskStep::Done => {
                 item.sign.end();
@@ -436,7 +402,7 @@ impl Core {
     }
 
     fn take_told(&mut self, shared: &Arc<Shared>, told: Told) {
-        self.waiting.extend(told.events);
+        self.reader.waiting.extend(told.events);
         for (sign, task) in told.tasks {
             self.begin_task(shared, sign, task);
         }

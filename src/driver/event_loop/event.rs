@@ -5,7 +5,9 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
+use super::socket::Socket;
 use crate::connection::Received;
 use crate::error::Error;
 use crate::protocol::{MessageKind, Piece};
@@ -25,6 +27,8 @@ pub struct Notify {
 
 /// A handle, as a loop knows it: it outlives its ticket until its last event.
 pub trait Recipient: Debug + Send + Sync {
+    /// The connection, if it is the handle of one.
+    fn socket(&self) -> Option<&Arc<Socket>>;
     /// The handle's number.
     fn ticket(&self) -> u64;
     /// Whom to tell, and the handle's number.

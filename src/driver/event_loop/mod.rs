@@ -12,10 +12,12 @@ mod core;
 mod event;
 mod inbox;
 mod lent;
+mod messages;
 mod reading;
 mod socket;
 mod task;
 mod threads;
+mod time;
 mod timers;
 
 use std::any::Any;

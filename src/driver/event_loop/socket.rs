@@ -7,7 +7,6 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::closing::Closing;
 use super::event::{EventKind, OwnedEvent};
@@ -60,7 +59,8 @@ pub struct Socket {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub receive: Option<Posted>,
-    pub receive_deadline: Option<Duration>,
+    /// In milliseconds of the clock; 0 = none.
+    pub receive_deadline: u64,
     /// Somebody has the receive half for a moment.
     pub is_busy: bool,
     /// The one who is busy has taken a posted receive with it.
@@ -132,10 +132,11 @@ impl Socket {
         if self.shared().is_closed() {
             return Err(loop_closed());
         }
-        if !state.is_busy && !state.is_at_rest {
+        if !state.is_busy {
             state.is_busy = true;
+            let is_at_rest = state.is_at_rest;
             drop(state);
-            let held = self.take_held(&mut posted);
+            let held = if is_at_rest { self.check_at_rest().map(|()| (None, false)) } else { self.take_held(&mut posted) };
             state = self.state();
             state.is_busy = false;
             match held {
@@ -159,7 +160,7 @@ impl Socket {
         let is_message = matches!(posted, Posted::Message);
         state.receive = Some(posted);
         let timeout = self.receive_timeout();
-        state.receive_deadline = timeout.map(|timeout| clock::now() + timeout);
+        state.receive_deadline = timeout.map_or(0, |timeout| (clock::now() + timeout).as_millis() as u64 + 1);
         self.have_looked_at(state, is_message);
         if timeout.is_some() {
             self.shared().wish(Wish::Look(Arc::clone(self)));
@@ -321,12 +322,6 @@ impl Socket {
         answering::leave(self);
         self.connection.drop_connection();
         self.shared().wish(Wish::Detach(Arc::clone(self)));
-    }
-
-    /// Something was received just now.
-    pub(super) fn note_life(&self, now: Duration) {
-        // Relaxed: the loop alone reads and writes it.
-        self.last_life.store(now.as_millis() as u32, Ordering::Relaxed);
     }
 }
 

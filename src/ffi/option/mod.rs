@@ -198,9 +198,9 @@ fn query(entry: &Entry, row: &Row, value: OutBytes) -> Result<()> {
             return unsafe { value.write_struct(statistics, SMALLEST_STATISTICS, "value") };
         }
         Value::Compression => {
-            let shown = match object {
-                Object::WebSocket(connection) => compression::show_agreed(connection),
-                _ => compression::show(&options(object).compression),
+            let shown = match object.connection() {
+                Some(connection) => compression::show_agreed(connection),
+                None => compression::show(&options(object).compression),
             };
             // SAFETY: the caller keeps the header's promise about pointers; ws_compression has no padding.
             return unsafe { value.write_struct(shown, compression::SMALLEST, "value") };

@@ -1,0 +1,82 @@
+//! What time asks of a connection on a loop: a receive that has waited long enough, a ping that is due, a peer that is silent, a close that goes on.
+//!
+//! Out of scope: when somebody looks (`timers`, `core`), and the closing itself (`closing`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{EventKind, OwnedEvent};
+use super::socket::Socket;
+use crate::error::{Error, Phase, Status};
+use crate::sync::atomic::Ordering;
+
+impl Socket {
+    /// Everything about the connection that depends on the time; when to look again.
+    pub(super) fn look_at_time(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        if self.signals().is_dropped() {
+            return None;
+        }
+        let closing = self.step_closing(now);
+        let receiving = self.look_at_receive(now);
+        let alive = self.look_at_life(now);
+        [closing, receiving, alive].into_iter().flatten().min()
+    }
+
+    fn look_at_receive(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        let state = self.state();
+        if state.receive_deadline == 0 {
+            return None;
+        }
+        let deadline = Duration::from_millis(state.receive_deadline);
+        if now < deadline {
+            return Some(deadline);
+        }
+        drop(state);
+        let time = self.receive_timeout().unwrap_or_default().as_millis();
+        self.cancel_receive(Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket));
+        self.state().receive_deadline = 0;
+        None
+    }
+
+    fn look_at_life(self: &Arc<Self>, now: Duration) -> Option<Duration> {
+        // Since then, in milliseconds that may have gone round.
+        let since = (now.as_millis() as u32).wrapping_sub(self.last_life.load(Ordering::Relaxed));
+        // In whole milliseconds, so that the same moment is not taken for a later one.
+        let at = (now.as_millis() as u64).saturating_sub(since.into());
+        self.has_lived_at(Duration::from_millis(at));
+        let is_blocked = {
+            let state = self.state();
+            (state.is_readable || state.is_held) && state.receive.is_none() && !state.is_whole && state.closing.is_none()
+        };
+        match self.keep_alive(now, false, is_blocked) {
+            Ok(due) => {
+                self.flush();
+                self.after_flush(); // it may have written the last of what was queued, and then no readiness tells
+                match due {
+                    // A ping that was due is out: the next look is for its answer.
+                    Some(due) if due <= now => {
+                        self.is_asked.store(true, Ordering::Relaxed);
+                        self.keep_alive(now, false, false).ok().flatten()
+                    }
+                    due => due,
+                }
+            }
+            Err(error) => {
+                let error = self.receive_failed(error);
+                self.closing_failed(&error);
+                let is_whole = {
+                    let mut state = self.state();
+                    let is_whole = state.is_whole && !state.is_over;
+                    state.is_over |= is_whole;
+                    is_whole
+                };
+                if is_whole {
+                    self.tell(OwnedEvent::ended(EventKind::Received, Err(error)));
+                } else {
+                    self.cancel_receive(error);
+                }
+                None
+            }
+        }
+    }
+}
