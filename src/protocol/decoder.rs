@@ -129,6 +129,7 @@ pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -
 
 /// A length in the 16 or 64 bits that follow, and where they end. In a longer form than necessary it is a violation, and who masks is a rule:
 /// [`Decoder::feed`] knows what to say.
+#[inline(always)]
 fn longer(input: &[u8], form: u8) -> Option<(u64, usize)> {
     match form {
         126 => Some((u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4)).filter(|(length, _)| *length >= 126),
@@ -216,36 +217,31 @@ impl Decoder {
     /// and returns how many bytes that were, or changes nothing; [`Decoder::feed`] says the same of it, and what is wrong if something is.
     #[inline(always)]
     pub fn whole_message(&mut self, input: &[u8], room: &mut [u8]) -> Option<(usize, Piece)> {
-        let &[first, second, ref rest @ ..] = input else { return None };
+        if self.in_frame || self.in_message || self.header_length > 0 || self.limits.max_fragments == 0 {
+            return None;
+        }
+        let &[first, second, ..] = input else { return None };
         let kind = match first {
             0x81 => MessageKind::Text,
             0x82 => MessageKind::Binary,
             _ => return None,
         };
-        if self.in_frame || self.in_message || self.header_length > 0 || self.limits.max_fragments == 0 {
+        let is_masked = self.sender == Role::Client;
+        // The length without the mask bit, which is where it must be: else this is above all lengths.
+        let short = second ^ if is_masked { 0x80 } else { 0 };
+        let (length, head) = if short < 126 { (short.into(), 2) } else { longer(input, short)? };
+        if length > self.limits.max_message || length > room.len() as u64 {
             return None;
         }
-        let is_masked = second & 0x80 != 0;
-        let (length, rest) = match second & 0x7F {
-            126 => {
-                let &[high, low, ref rest @ ..] = rest else { return None };
-                (usize::from(u16::from_be_bytes([high, low])), rest)
-            }
-            127 => return None,
-            short => (usize::from(short), rest),
-        };
-        // A longer form than necessary is a violation, and whose frames are masked is a rule: feed knows what to say.
-        if second & 0x7F == 126 && length < 126 || is_masked != (self.sender == Role::Client) || length as u64 > self.limits.max_message {
-            return None;
-        }
+        let length = length as usize;
         let target = room.get_mut(..length)?;
-        let rest = if is_masked {
-            let (key, rest) = rest.split_first_chunk::<4>()?;
-            mask::copy(rest.get(..length)?, target, *key, 0);
-            rest
+        let used = if is_masked {
+            let (key, payload) = input.get(head..head + 4 + length)?.split_first_chunk::<4>()?;
+            mask::copy(payload, target, *key, 0);
+            head + 4 + length
         } else {
-            target.copy_from_slice(rest.get(..length)?);
-            rest
+            target.copy_from_slice(input.get(head..head + length)?);
+            head + length
         };
         if kind == MessageKind::Text {
             let mut utf8 = Utf8::default();
@@ -255,7 +251,7 @@ impl Decoder {
         self.is_compressed = false;
         self.frames += 1;
         self.messages += 1;
-        Some((input.len() - rest.len() + length, Piece { kind, length, ends_message: true }))
+        Some((used, Piece { kind, length, ends_message: true }))
     }
 
     /// The same for a message that is unmasked where it lies: how many bytes were used, the last of which are the message.
