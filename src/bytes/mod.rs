@@ -1,4 +1,5 @@
-//! What every floor does to plain bytes: masking and UTF-8.
+//! What every floor does to plain bytes: masking, UTF-8, percent-encoding.
 
 pub mod mask;
+pub mod percent;
 pub mod utf8;

@@ -91,26 +91,47 @@ struct Message {
     utf8: Utf8,
 }
 
+/// The beginning of a message that is one frame, as most are.
+struct Usual {
+    kind: MessageKind,
+    length: usize,
+    /// Where the masking key is, or, without one, the payload.
+    head: usize,
+    is_masked: bool,
+}
+
+impl Usual {
+    /// `None`: it is something else, or longer than `most`, or wrong; [`Decoder::feed`] knows what.
+    #[inline(always)]
+    fn read(sender: Role, most: u64, input: &[u8]) -> Option<Usual> {
+        let &[first, second, ..] = input else { return None };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let is_masked = sender == Role::Client;
+        // The length without the mask bit, which is where it must be: else this is above all lengths. A longer form than necessary is a violation.
+        let (length, head) = match second ^ if is_masked { 0x80 } else { 0 } {
+            short @ 0..126 => (short.into(), 2),
+            126 => (u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4),
+            127 => (u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10),
+            _ => return None,
+        };
+        if head == 4 && length < 126 || head == 10 && length < 65_536 || length > most {
+            return None;
+        }
+        Some(Usual { kind, length: usize::try_from(length).ok()?, head, is_masked })
+    }
+}
+
 /// A whole message in one frame at the beginning of `input`, where no frame and no message is under way: unmasked where it lies, at the end of the
 /// bytes that were used. `None`: it is something else, or not all of it is here, and nothing has changed.
 ///
 /// After a violation the connection is of no use any more.
 #[inline(always)]
 pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -> Option<Result<(usize, Piece), Violation>> {
-    let &mut [first, second, ..] = input else { return None };
-    let kind = match first {
-        0x81 => MessageKind::Text,
-        0x82 => MessageKind::Binary,
-        _ => return None,
-    };
-    let is_masked = sender == Role::Client;
-    // The length without the mask bit, which is where it must be: else this is above all lengths.
-    let short = second ^ if is_masked { 0x80 } else { 0 };
-    let (length, head) = if short < 126 { (short.into(), 2) } else { longer(input, short)? };
-    if length > max_message || length > input.len() as u64 {
-        return None;
-    }
-    let length = length as usize;
+    let Usual { kind, length, head, is_masked } = Usual::read(sender, max_message.min(input.len() as u64), input)?;
     let (used, payload) = if is_masked {
         let (key, payload) = input.get_mut(head..head + 4 + length)?.split_first_chunk_mut::<4>()?;
         mask::apply(payload, *key, 0);
@@ -125,17 +146,6 @@ pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -
         }
     }
     Some(Ok((used, Piece { kind, length, ends_message: true })))
-}
-
-/// A length in the 16 or 64 bits that follow, and where they end. In a longer form than necessary it is a violation, and who masks is a rule:
-/// [`Decoder::feed`] knows what to say.
-#[inline(always)]
-fn longer(input: &[u8], form: u8) -> Option<(u64, usize)> {
-    match form {
-        126 => Some((u64::from(u16::from_be_bytes(*input.get(2..)?.first_chunk::<2>()?)), 4)).filter(|(length, _)| *length >= 126),
-        127 => Some((u64::from_be_bytes(*input.get(2..)?.first_chunk::<8>()?), 10)).filter(|(length, _)| *length >= 65_536),
-        _ => None,
-    }
 }
 
 impl Decoder {
@@ -220,20 +230,7 @@ impl Decoder {
         if self.in_frame || self.in_message || self.header_length > 0 || self.limits.max_fragments == 0 {
             return None;
         }
-        let &[first, second, ..] = input else { return None };
-        let kind = match first {
-            0x81 => MessageKind::Text,
-            0x82 => MessageKind::Binary,
-            _ => return None,
-        };
-        let is_masked = self.sender == Role::Client;
-        // The length without the mask bit, which is where it must be: else this is above all lengths.
-        let short = second ^ if is_masked { 0x80 } else { 0 };
-        let (length, head) = if short < 126 { (short.into(), 2) } else { longer(input, short)? };
-        if length > self.limits.max_message || length > room.len() as u64 {
-            return None;
-        }
-        let length = length as usize;
+        let Usual { kind, length, head, is_masked } = Usual::read(self.sender, self.limits.max_message.min(room.len() as u64), input)?;
         let target = room.get_mut(..length)?;
         let used = if is_masked {
             let (key, payload) = input.get(head..head + 4 + length)?.split_first_chunk::<4>()?;

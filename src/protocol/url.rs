@@ -10,6 +10,7 @@ use std::net::Ipv6Addr;
 
 use thiserror::Error;
 
+use crate::bytes::percent;
 use crate::error::{Error, Status};
 
 /// The longest URL that is looked at.
@@ -200,7 +201,7 @@ impl Url {
         let rest = if rest.starts_with("///") { &rest[2..] } else { rest };
         let (path, target) = rest.split_once(':').unwrap_or((rest, "/"));
         let refused = |problem| Err(UrlError::SocketPath { path: path.to_owned(), problem });
-        let decoded = percent_decoded(path);
+        let decoded = percent::decoded(path);
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
         match decoded {
             None => refused("has a % that begins no byte of UTF-8"),
@@ -382,24 +383,6 @@ fn parse_port(port: &str) -> Result<u16, UrlError> {
     // `parse` alone would take "+80".
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     port.parse().ok().filter(|_| is_number).ok_or_else(|| UrlError::Port { port: port.to_owned() })
-}
-
-/// `%XX` as the bytes they stand for; `None` if that is no UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, others @ ..] = rest {
-        rest = others;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let (high, low) = (digit(*rest.first()?)?, digit(*rest.get(1)?)?);
-        bytes.push((high * 16 + low) as u8);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// A socket's path as a URL can carry it.

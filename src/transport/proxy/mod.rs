@@ -8,6 +8,8 @@ mod socks;
 
 use std::fmt;
 
+use crate::bytes::percent;
+
 pub use bypass::Bypass;
 pub use socks::{Socks, SocksStep};
 
@@ -110,7 +112,7 @@ impl fmt::Debug for Proxy {
 
 fn parse_login(login: &str) -> Result<(String, String), ProxyError> {
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let decoded = |text| percent_decoded(text).filter(|text| !text.contains(char::is_control)).ok_or(ProxyError::Login);
+    let decoded = |text| percent::decoded(text).filter(|text| !text.contains(char::is_control)).ok_or(ProxyError::Login);
     let (user, password) = (decoded(user)?, decoded(password)?);
     // RFC 7617 §2: the colon ends the name.
     if user.contains(':') { Err(ProxyError::Login) } else { Ok((user, password)) }
@@ -134,23 +136,6 @@ fn split_port(place: &str) -> Result<(&str, Option<u16>), ProxyError> {
     // `parse` alone would take "+80".
     let number = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
     Ok((host, Some(number.filter(|&port| port > 0).ok_or(ProxyError::Port)?)))
-}
-
-/// `%XX` as the bytes they stand for; `None` if that is no UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, others @ ..] = rest {
-        rest = others;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        bytes.push((digit(*rest.first()?)? * 16 + digit(*rest.get(1)?)?) as u8);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
