@@ -160,7 +160,13 @@ static DWORD send_begin(request *request, const char *headers, DWORD_PTR context
 }
 
 /* The buffer into which WinHTTP masks must hold a frame's header. */
-static bool has_room_to_send(const request *request) { return request->settings.send_buffer_size >= 16; }
+static bool has_room_to_send(request *request)
+{
+    object_lock(&request->object); /* the program may set options at any time */
+    bool has_room = request->settings.send_buffer_size >= 16;
+    object_unlock(&request->object);
+    return has_room;
+}
 
 static DWORD send_and_wait(request *request)
 {
