@@ -163,7 +163,7 @@ static const struct { const char *challenge; DWORD supported, first; } challenge
     {BASIC, WINHTTP_AUTH_SCHEME_BASIC, WINHTTP_AUTH_SCHEME_BASIC},
     {"Negotiate, NTLM, Basic realm=\"r\"", WINHTTP_AUTH_SCHEME_NEGOTIATE | WINHTTP_AUTH_SCHEME_NTLM | WINHTTP_AUTH_SCHEME_BASIC, WINHTTP_AUTH_SCHEME_NEGOTIATE},
     {DIGEST ", " BASIC, WINHTTP_AUTH_SCHEME_DIGEST | WINHTTP_AUTH_SCHEME_BASIC, WINHTTP_AUTH_SCHEME_DIGEST},
-    {"Basic realm=\"a, \\\"Digest b\", x=y", WINHTTP_AUTH_SCHEME_BASIC, WINHTTP_AUTH_SCHEME_BASIC},
+    {"Basic realm=\"a\\\", Digest b\", x=y", WINHTTP_AUTH_SCHEME_BASIC, WINHTTP_AUTH_SCHEME_BASIC},
     {"Bearer realm=\"r\",basic", WINHTTP_AUTH_SCHEME_BASIC, WINHTTP_AUTH_SCHEME_BASIC},
     {"Basically nothing", 0, 0},
 };
