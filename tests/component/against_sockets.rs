@@ -246,7 +246,8 @@ fn compressed_wire(sender: Role, windows: Takeover, random: &mut Random) -> Vec<
         }
         let fragments = random.up_to(4);
         for number in 1..=fragments {
-            let fragment: Vec<u8> = bytes.drain(..if number == fragments { bytes.len() } else { random.up_to(bytes.len() + 1) - 1 }).collect();
+            let fragment: Vec<u8> =
+                bytes.drain(..if number == fragments { bytes.len() } else { random.up_to(bytes.len() + 1) - 1 }).collect();
             let begins = if number == 1 { opcode | if is_compressed { 0x40 } else { 0 } } else { 0 };
             // Only the first frame may say that it is compressed.
             let wrong = if number > 1 && random.up_to(40) == 1 { 0x40 } else { 0 };
