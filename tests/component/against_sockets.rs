@@ -222,7 +222,7 @@ fn compressed_wire(sender: Role, windows: Takeover, random: &mut Random) -> Vec<
             }
             // Bytes that nobody's compressor makes, and that are correct.
             28 => {
-                push_frame(&mut wire, sender, 0xC1, &[&[][..], &[0x00], &[0x02, 0x00]][random.up_to(3) - 1], random);
+                push_frame(&mut wire, sender, 0xC1, [&[][..], &[0x00], &[0x02, 0x00]][random.up_to(3) - 1], random);
                 continue;
             }
             _ => {

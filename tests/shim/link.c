@@ -292,7 +292,7 @@ bool record_wait(DWORD status, recorded *event) {
   bool found = false;
   int error = 0;
   (void)clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += 5;
+  until.tv_sec += 15; /* far more than is needed, unless a tool makes everything slow */
   (void)pthread_mutex_lock(&recorder.lock);
   while (!found && error == 0) {
     while (!found && recorder.waited < recorder.count) {
