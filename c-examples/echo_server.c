@@ -37,7 +37,7 @@ static int configure(ws_handle session)
     size_t length = sizeof features;
     ws_status status = ws_query_option(session, WS_OPTION_FEATURES, &features, &length);
     if (status != WS_OK) return failed("WS_OPTION_FEATURES", status);
-    if (settings.certificate != NULL && !(features & 1)) return fprintf(stderr, "--tls-cert, --tls-key: not built yet\n"), 2;
+    if (settings.certificate != NULL && !(features & 1)) return fprintf(stderr, "--tls-cert, --tls-key: not in this build\n"), 2;
     if (settings.deflate && !(features & 2)) return fprintf(stderr, "--deflate: not built into this libws101\n"), 2;
     if (settings.certificate != NULL && !set_file(session, WS_OPTION_TLS_CERTIFICATE, settings.certificate)) return 1;
     if (settings.key != NULL && !set_file(session, WS_OPTION_TLS_KEY, settings.key)) return 1;

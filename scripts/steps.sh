@@ -136,8 +136,8 @@ step_asan() {
   run_ctest build/asan
 }
 
-# The examples and C tests under memcheck. A leak counts if nothing points to it any more. Most of them wait most of the time, so more run at once
-# than there are processors.
+# The examples, and the tests of the header, the shim and the C++ header, under memcheck. A leak counts if nothing points to it any more. Most of
+# them wait most of the time, so more run at once than there are processors.
 step_valgrind() {
   local check="valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --fair-sched=try"
   local jobs programs
@@ -146,8 +146,10 @@ step_valgrind() {
   jobs=$(($(processors) * 2))
   WRAP=$check ctest --test-dir build/debug --output-on-failure --no-tests=error -j "$jobs" \
     -R '^example_(time|plain|other|client|probe|echo_(16|65536|empty|client))'
-  programs=$(find build/debug/tests/c -maxdepth 1 -type f -name 'test_*' ! -name test_check -perm -u+x 2> /dev/null || true)
-  echo "summary: the examples and $(echo "$programs" | grep -c .) C test programs"
+  # Of what is compiled in several ways, one.
+  programs=$(find build/debug/tests/{c,shim,cpp} -maxdepth 1 -type f -name 'test_*' ! -name test_check ! -name 'test_winhttp_*_cpp' ! -name 'test_cpp20_*' \
+    -perm -u+x 2> /dev/null || true)
+  echo "summary: the examples and $(echo "$programs" | grep -c .) test programs"
   # One process for all cases: valgrind needs a second or two for each process it begins to watch, and there are some fifteen hundred cases.
   # (test_process has cases that change the whole process; test_check tests the frame, not the library.)
   [ -z "$programs" ] || echo "$programs" | CHECK_STAY=1 CHECK_SECONDS=200 xargs -P "$jobs" -I {} sh -c "

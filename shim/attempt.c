@@ -54,13 +54,18 @@ static ws_status set_security(ws_handle inner, const settings *settings)
     return status;
 }
 
-static ws_status set_credentials(request *request)
+/* Whether the attempt goes to the server of this URL. */
+static bool goes_to(const request *request, const char *url) { return url != NULL && url_is_same_server(url, request->url); }
+
+static ws_status set_credentials(request *request, bool is_elsewhere)
 {
+    bool may_log_in = request->login_url != NULL ? goes_to(request, request->login_url) : !is_elsewhere;
     const settings *settings = &request->settings;
     ws_status status = WS_OK;
     for (uint32_t target = WINHTTP_AUTH_TARGET_SERVER; status == WS_OK && target <= WINHTTP_AUTH_TARGET_PROXY; target++) {
         const char *user = settings->names[target * 2], *password = settings->names[target * 2 + 1];
         if (user == NULL || (settings->disabled_features & WINHTTP_DISABLE_AUTHENTICATION)) continue;
+        if (target == WINHTTP_AUTH_TARGET_SERVER && !may_log_in) continue;
         DWORD scheme = request->schemes[target] != 0 ? request->schemes[target] : WINHTTP_AUTH_SCHEME_BASIC; /* as the options mean it */
         status = ws_set_credentials(request->inner, target, scheme, user, password != NULL ? password : "");
     }
@@ -91,7 +96,13 @@ static ws_status set_subprotocols(request *request)
     return status;
 }
 
-static ws_status set_headers(request *request)
+/* What a server may only be told if it is the one that it was meant for. */
+static bool is_for_one_server(const header *field)
+{
+    return strcasecmp(field->name, "Authorization") == 0 || strcasecmp(field->name, "Cookie") == 0 || strcasecmp(field->name, "Host") == 0;
+}
+
+static ws_status set_headers(request *request, bool is_elsewhere)
 {
     ws_status status = set_subprotocols(request);
     const char *agent = request->settings.user_agent;
@@ -99,7 +110,7 @@ static ws_status set_headers(request *request)
         status = ws_add_header(request->inner, "User-Agent", agent);
     for (size_t i = 0; status == WS_OK && i < request->headers.count; i++) {
         const header *field = &request->headers.fields[i];
-        if (is_said_anyway(field) || strcasecmp(field->name, "Sec-WebSocket-Protocol") == 0) continue;
+        if (is_said_anyway(field) || strcasecmp(field->name, "Sec-WebSocket-Protocol") == 0 || (is_elsewhere && is_for_one_server(field))) continue;
         status = ws_add_header(request->inner, field->name, field->value);
     }
     return status == WS_ERROR_INVALID_HEADER ? WS_ERROR_INVALID_PARAMETER : status;
@@ -108,12 +119,15 @@ static ws_status set_headers(request *request)
 static ws_status set_everything(request *request)
 {
     const settings *settings = &request->settings;
+    char *first = request_first_url(request);
+    bool is_elsewhere = !goes_to(request, first);
+    free(first);
     ws_status status = set_timeouts(request->inner, settings);
     if (status == WS_OK) status = set_manners(request->inner, settings);
     if (status == WS_OK) status = proxy_set(request->inner, settings, request->url);
     if (status == WS_OK && strncmp(request->url, "wss:", 4) == 0) status = set_security(request->inner, settings);
-    if (status == WS_OK) status = set_credentials(request);
-    if (status == WS_OK) status = set_headers(request);
+    if (status == WS_OK) status = set_credentials(request, is_elsewhere);
+    if (status == WS_OK) status = set_headers(request, is_elsewhere);
     return status;
 }
 

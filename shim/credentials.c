@@ -5,6 +5,17 @@
 #include <string.h>
 #include <strings.h>
 
+/* The credentials are for the server that has asked, or else for the one that the request was opened for. The request is locked. */
+static DWORD bind_to_server(request *request)
+{
+    uint16_t status = 0;
+    free(request->login_url);
+    request->login_url = NULL;
+    if (!request_is_challenged(request, &status) || status != HTTP_STATUS_DENIED) return NO_ERROR;
+    request->login_url = text_copy(request->url);
+    return request->login_url != NULL ? NO_ERROR : ERROR_NOT_ENOUGH_MEMORY;
+}
+
 BOOL WINAPI WinHttpSetCredentials(HINTERNET handle, DWORD target, DWORD scheme, LPCWSTR user, LPCWSTR password, LPVOID params)
 {
     request *request;
@@ -25,6 +36,7 @@ BOOL WINAPI WinHttpSetCredentials(HINTERNET handle, DWORD target, DWORD scheme, 
         texts[i] = NULL;
     }
     if (error == NO_ERROR) request->schemes[target] = scheme;
+    if (error == NO_ERROR && target == WINHTTP_AUTH_TARGET_SERVER) error = bind_to_server(request);
     object_unlock(&request->object);
     free(texts[0]);
     free(texts[1]);
@@ -32,8 +44,8 @@ BOOL WINAPI WinHttpSetCredentials(HINTERNET handle, DWORD target, DWORD scheme, 
     return error_answer(error);
 }
 
-/* The bit of a challenge's scheme. */
-static DWORD scheme_of(const char *challenge)
+/* The bit of the scheme that a challenge begins with, 0 = there is none, or it is another. */
+static DWORD scheme_at(const char *challenge)
 {
     static const struct {
         const char *name;
@@ -47,19 +59,30 @@ static DWORD scheme_of(const char *challenge)
     return 0;
 }
 
+/* Adds the schemes of a header, which may hold several challenges; commas separate those as well as their parameters. */
+static void add_schemes(const char *value, DWORD *supported, DWORD *first)
+{
+    bool is_quoted = false, may_begin = true;
+    for (; *value != '\0'; value++) {
+        DWORD scheme = may_begin && !is_quoted ? scheme_at(value) : 0;
+        *supported |= scheme;
+        if (*first == 0) *first = scheme;
+        if (is_quoted && *value == '\\' && value[1] != '\0') value++;
+        else if (*value == '"') is_quoted = !is_quoted;
+        may_begin = *value == ',' || (may_begin && (*value == ' ' || *value == '\t'));
+    }
+}
+
 static DWORD query_schemes(request *request, DWORD *supported, DWORD *first, DWORD *target)
 {
     uint16_t status = 0;
-    char value[512];
-    size_t length = sizeof value;
     *supported = *first = 0;
-    if (request->state != REQUEST_RESPONDED || ws_query_response(request->inner, &status) != WS_OK) return ERROR_WINHTTP_INCORRECT_HANDLE_STATE;
-    if (status != HTTP_STATUS_DENIED && status != HTTP_STATUS_PROXY_AUTH_REQ) return ERROR_INVALID_OPERATION;
+    if (request->state != REQUEST_RESPONDED) return ERROR_WINHTTP_INCORRECT_HANDLE_STATE;
+    if (!request_is_challenged(request, &status)) return ERROR_INVALID_OPERATION;
     *target = status == HTTP_STATUS_DENIED ? WINHTTP_AUTH_TARGET_SERVER : WINHTTP_AUTH_TARGET_PROXY;
-    const char *name = status == HTTP_STATUS_DENIED ? "WWW-Authenticate" : "Proxy-Authenticate";
-    for (uint32_t i = 0; ws_query_header(request->inner, name, i, value, &length) == WS_OK; i++, length = sizeof value) {
-        *supported |= scheme_of(value);
-        if (*first == 0) *first = *supported;
+    const char *wanted = status == HTTP_STATUS_DENIED ? "WWW-Authenticate" : "Proxy-Authenticate", *name, *value;
+    for (uint32_t i = 0; ws_query_header_at(request->inner, i, &name, &value) == WS_OK; i++) {
+        if (strcasecmp(name, wanted) == 0) add_schemes(value, supported, first);
     }
     return *supported != 0 ? NO_ERROR : ERROR_WINHTTP_HEADER_NOT_FOUND;
 }

@@ -67,8 +67,7 @@ ws_status proxy_set(ws_handle inner, const settings *settings, const char *url)
     ws_status status = WS_OK;
     if (settings->access_type == WINHTTP_ACCESS_TYPE_AUTOMATIC_PROXY) {
         uint32_t on = 1; /* the environment is where users of these systems say it */
-        status = ws_set_option(inner, WS_OPTION_PROXY_ENVIRONMENT, &on, sizeof on);
-        return status == WS_ERROR_NOT_SUPPORTED ? WS_OK : status; /* without proxies in the library there is none to be found */
+        return ws_set_option(inner, WS_OPTION_PROXY_ENVIRONMENT, &on, sizeof on);
     }
     if (settings->access_type != WINHTTP_ACCESS_TYPE_NAMED_PROXY) return WS_OK;
     char *host = url_host(url);

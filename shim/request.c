@@ -32,6 +32,7 @@ static void request_destroy(object *object)
     headers_free(&request->headers);
     free(request->body);
     free(request->url);
+    free(request->login_url);
     free(request->target);
     free(request->verb);
 }
@@ -120,8 +121,7 @@ HINTERNET WINAPI WinHttpOpenRequest(HINTERNET handle, LPCWSTR verb, LPCWSTR obje
 
 /* ---- sending ---------------------------------------------------------------------------------------------------------------------------------- */
 
-/* The URL of the first attempt, in the library's scheme; NULL = no memory. */
-static char *first_url(const request *request)
+char *request_first_url(const request *request)
 {
     const connection *connection = (const struct connection *)request->object.parent;
     bool is_bare_address = strchr(connection->host, ':') != NULL && connection->host[0] != '[';
@@ -130,21 +130,29 @@ static char *first_url(const request *request)
                        is_bare_address ? "]" : "", (unsigned)port, request->target);
 }
 
+bool request_is_challenged(request *request, uint16_t *status)
+{
+    return request->state == REQUEST_RESPONDED && request->inner != WS_NO_HANDLE && ws_query_response(request->inner, status) == WS_OK &&
+           (*status == HTTP_STATUS_DENIED || *status == HTTP_STATUS_PROXY_AUTH_REQ);
+}
+
 /* Takes the request for an attempt and prepares it; the request is locked. */
 static DWORD send_begin(request *request, const char *headers, DWORD_PTR context)
 {
     if (request->object.is_closed) return ERROR_INVALID_HANDLE;
     if (request->state == REQUEST_SENDING || request->state == REQUEST_RECEIVING) return ERROR_WINHTTP_INCORRECT_HANDLE_STATE;
     if (!request->is_upgrade || strcmp(request->verb, "GET") != 0) return ERROR_NOT_SUPPORTED; /* this is no library for plain HTTP */
+    uint16_t status;
     DWORD error = headers == NULL ? NO_ERROR : headers_add(&request->headers, headers, WINHTTP_ADDREQ_FLAG_ADD | WINHTTP_ADDREQ_FLAG_REPLACE);
     if (error != NO_ERROR) return error;
     if (context != 0) request->object.context = context;
+    /* An answer to a challenge goes to whoever asked, also behind redirects. */
+    char *url = request_is_challenged(request, &status) ? text_copy(request->url) : request_first_url(request);
     free(request->body);
     request->body = NULL;
     request->body_length = request->body_read = 0;
     request->has_body = false;
     request->redirects = 0;
-    char *url = first_url(request);
     error = url == NULL ? ERROR_NOT_ENOUGH_MEMORY : request_prepare(request, url);
     request->state = error == NO_ERROR ? REQUEST_SENDING : REQUEST_FRESH;
     if (error == NO_ERROR && request->object.is_async) request->operation = API_SEND_REQUEST;
@@ -152,7 +160,13 @@ static DWORD send_begin(request *request, const char *headers, DWORD_PTR context
 }
 
 /* The buffer into which WinHTTP masks must hold a frame's header. */
-static bool has_room_to_send(const request *request) { return request->settings.send_buffer_size >= 16; }
+static bool has_room_to_send(request *request)
+{
+    object_lock(&request->object); /* the program may set options at any time */
+    bool has_room = request->settings.send_buffer_size >= 16;
+    object_unlock(&request->object);
+    return has_room;
+}
 
 static DWORD send_and_wait(request *request)
 {

@@ -14,8 +14,10 @@
 static char *redirected_url(request *request)
 {
     uint16_t status = 0;
+    object_lock(&request->object); /* the program may set options at any time */
     bool may_redirect = request->settings.redirect_policy != WINHTTP_OPTION_REDIRECT_POLICY_NEVER &&
                         (request->settings.disabled_features & WINHTTP_DISABLE_REDIRECTS) == 0;
+    object_unlock(&request->object);
     if (!may_redirect || ws_query_response(request->inner, &status) != WS_OK) return NULL;
     if (status != HTTP_STATUS_MOVED && status != HTTP_STATUS_REDIRECT && status != HTTP_STATUS_REDIRECT_METHOD &&
         status != HTTP_STATUS_REDIRECT_KEEP_VERB && status != HTTP_STATUS_PERMANENT_REDIRECT)
@@ -30,8 +32,11 @@ static char *redirected_url(request *request)
 static DWORD redirect(request *request, char *url)
 {
     bool is_downgrade = strncmp(request->url, "wss:", 4) == 0 && strncmp(url, "wss:", 4) != 0;
-    if ((is_downgrade && request->settings.redirect_policy != WINHTTP_OPTION_REDIRECT_POLICY_ALWAYS) ||
-        request->redirects >= request->settings.redirects) {
+    object_lock(&request->object);
+    bool is_refused = (is_downgrade && request->settings.redirect_policy != WINHTTP_OPTION_REDIRECT_POLICY_ALWAYS) ||
+                      request->redirects >= request->settings.redirects;
+    object_unlock(&request->object);
+    if (is_refused) {
         free(url);
         return ERROR_WINHTTP_REDIRECT_FAILED;
     }

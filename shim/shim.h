@@ -177,6 +177,7 @@ typedef struct request {
     /* Changed by the program; nobody reads them while an attempt is under way, which the state tells. */
     settings settings;
     DWORD schemes[2]; /* of the credentials for the server, for the proxy */
+    char *login_url;  /* of the server that the credentials are for; NULL = the one that the request was opened for */
     headers headers;
     bool is_upgrade;
     request_state state;
@@ -194,6 +195,10 @@ typedef struct request {
     bool has_body;
 } request;
 
+/* The URL of the server that the request was opened for, in the library's scheme. NULL = no memory. */
+char *request_first_url(const request *request);
+/* Whether there is an answer, and it asks for credentials: 401 or 407. The request is locked. */
+bool request_is_challenged(request *request, uint16_t *status);
 /* Prepares an attempt at `url`, which it takes over; 0, or why it cannot even begin. The request is locked. */
 DWORD request_prepare(request *request, char *url);
 /* Waits for the outcome of an attempt; synchronous mode. */
@@ -226,6 +231,8 @@ char *query_response_header(request *request, const char *name);
 ws_status proxy_set(ws_handle inner, const settings *settings, const char *url);
 /* The host of a "ws://host:port/…", without brackets. NULL = no memory. */
 char *url_host(const char *url);
+/* Whether what one may know the other may know too; over TLS the same host is the same server. false also if there is no memory. */
+bool url_is_same_server(const char *from, const char *to);
 /* Where a Location leads from `base`, in the library's scheme. NULL = not to HTTP, or no memory. */
 char *url_resolve(const char *base, const char *location);
 

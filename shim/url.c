@@ -16,6 +16,25 @@ char *url_host(const char *url)
     return text_format("%.*s", (int)length, host);
 }
 
+/* The port of a "ws://host:port/…". */
+static unsigned long url_port(const char *url)
+{
+    const char *host = strstr(url, "//") + 2;
+    const char *after = host + (host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?"));
+    return after[0] == ':' && after[1] >= '0' && after[1] <= '9' ? strtoul(after + 1, NULL, 10) : strncmp(url, "wss:", 4) == 0 ? 443 : 80;
+}
+
+bool url_is_same_server(const char *from, const char *to)
+{
+    bool was_secure = strncmp(from, "wss:", 4) == 0, is_secure = strncmp(to, "wss:", 4) == 0;
+    char *hosts[2] = {url_host(from), url_host(to)};
+    bool is_same = hosts[0] != NULL && hosts[1] != NULL && strcasecmp(hosts[0], hosts[1]) == 0 && (is_secure || !was_secure) &&
+                   (url_port(from) == url_port(to) || (url_port(from) == 80 && url_port(to) == 443));
+    free(hosts[0]);
+    free(hosts[1]);
+    return is_same;
+}
+
 /* ---- redirects --------------------------------------------------------------------------------------------------------------------------------- */
 
 /* The authority's end in "scheme://authority/…". */

@@ -152,6 +152,7 @@ static void the_end_is_told_behind_the_data(size_t row) {
 /* Data and end in one go: the end makes no readiness of its own. A fragment, because the read that takes it finds the socket empty behind it. */
 static void an_end_right_behind_data_is_seen(size_t row) {
   const struct loop_row *way = loop_row(row);
+  static const uint8_t payload[200];
   static uint8_t room[300];
   loop loop;
   REQUIRE(loop_open(&loop, way->delivery));
@@ -162,7 +163,7 @@ static void an_end_right_behind_data_is_seen(size_t row) {
     pair pair;
     REQUIRE(loop_upgrade(&loop, &pair, way->role));
     REQUIRE(POSTS(pair.websocket, room, sizeof room));
-    REQUIRE(pair_peer_sends(&pair, i % 2 == 0 ? PEER_BINARY : PEER_FIN | PEER_BINARY, room, i % 3 == 0 ? 200 : 20));
+    REQUIRE(pair_peer_sends(&pair, i % 2 == 0 ? PEER_BINARY : PEER_FIN | PEER_BINARY, payload, i % 3 == 0 ? 200 : 20));
     (void)shutdown(pair.peer, SHUT_WR);
     REQUIRE((heard = HEARS(&loop, pair.websocket, WS_EVENT_RECEIVED, WS_OK)) != NULL);
     CHECK_NUMBER(i % 3 == 0 ? 200 : 20, (int64_t)heard->event.length);

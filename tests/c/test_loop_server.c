@@ -168,6 +168,60 @@ static void plain_http_is_left_to_the_program(size_t row) {
   server_close(&server);
 }
 
+/* What a browser sends from a page of the server's own; with a login, once its user has given one. */
+static int browses(const server *server, const char *login) {
+  char head[1024];
+  int peer = peer_dial(server->port);
+  (void)snprintf(head, sizeof head,
+                 "GET /private HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: keep-alive, Upgrade\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n"
+                 "User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nUpgrade: websocket\r\nOrigin: http://127.0.0.1:%u\r\nSec-WebSocket-Version: 13\r\n"
+                 "Accept-Encoding: gzip, deflate, br\r\nAccept-Language: en\r\nCookie: seen=1\r\n%sSec-WebSocket-Key: " PEER_KEY "\r\n"
+                 "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+                 (unsigned)server->port, (unsigned)server->port, login);
+  return peer >= 0 && peer_send_text(peer, head) ? peer : -1;
+}
+
+/* Before the upgrade the program asks who is there; a browser comes again with the answer, over another connection. */
+static void a_login_is_asked_for_before_the_upgrade(size_t row) {
+  ws_handle request = WS_NO_HANDLE, websocket = WS_NO_HANDLE;
+  char head[4096], text[128];
+  uint8_t page[16];
+  size_t length = sizeof text;
+  peer_frame frame;
+  server server;
+  int peer;
+  check_label("%s", delivery_name(deliveries[row]));
+  REQUIRE(server_open(&server, deliveries[row]));
+  peer = browses(&server, "");
+  REQUIRE(peer >= 0 && loop_accept(&server.loop, server.listener, &request));
+  CHECK_STATUS(WS_ERROR_HEADER_NOT_FOUND, ws_query_header(request, "Authorization", 0, text, &length));
+  CHECK_STATUS(WS_OK, ws_add_header(request, "WWW-Authenticate", "Basic realm=\"here\", charset=\"UTF-8\""));
+  CHECK_STATUS(WS_OK, loop_end(&server.loop, ws_respond(request, 401, "text/plain", "who are you?", 12), request, WS_EVENT_RESPONDED, NULL));
+  REQUIRE(loop_until_readable(&server.loop, peer) && peer_read_head(peer, head, sizeof head));
+  CHECK_NUMBER(401, peer_http_status(head));
+  CHECK(peer_header(head, "WWW-Authenticate", text, sizeof text) && CHECK_TEXT("Basic realm=\"here\", charset=\"UTF-8\"", text));
+  CHECK(!peer_header(head, "Sec-WebSocket-Accept", text, sizeof text));
+  CHECK(loop_until_readable(&server.loop, peer) && peer_read_exact(peer, page, 12) && CHECK_BYTES("who are you?", 12, page, 12));
+  CHECK(loop_until_readable(&server.loop, peer) && peer_is_at_end(peer));
+  /* Too late: it was answered. */
+  CHECK_STATUS(WS_ERROR_INCORRECT_HANDLE_STATE, ws_complete_upgrade(request, &websocket));
+  CHECK(CLOSE_HANDLE(&server.loop, request));
+  (void)close(peer);
+  peer = browses(&server, "Authorization: Basic dXNlcjpzZWNyZXQ=\r\n");
+  REQUIRE(peer >= 0 && loop_accept(&server.loop, server.listener, &request));
+  length = sizeof text;
+  CHECK_STATUS(WS_OK, ws_query_header(request, "Authorization", 0, text, &length));
+  CHECK_TEXT("Basic dXNlcjpzZWNyZXQ=", text);
+  REQUIRE(loop_complete(&server.loop, request, &websocket));
+  CHECK_NUMBER(101, status_of(&server, peer));
+  CHECK_STATUS(WS_OK, ws_send(websocket, WS_UTF8_MESSAGE, "welcome", 7));
+  CHECK(loop_until_readable(&server.loop, peer) && peer_read_frame(peer, &frame) && CHECK_BYTES("welcome", 7, frame.payload, frame.length));
+  CHECK(CLOSE_HANDLE(&server.loop, websocket));
+  CHECK(CLOSE_HANDLE(&server.loop, request));
+  (void)close(peer);
+  server_close(&server);
+}
+
 typedef struct parked { ws_handle request, websocket; bool refuse; ws_status status; pthread_t thread; } parked;
 
 static void *answer_later(void *argument) {
@@ -503,6 +557,7 @@ int main(int argc, char **argv) {
       CHECK_ROWS(bad_requests_are_answered_by_the_library, twelve),
       CHECK_ROWS(a_stalled_request_is_dropped, deliveries),
       CHECK_ROWS(plain_http_is_left_to_the_program, deliveries),
+      CHECK_ROWS(a_login_is_asked_for_before_the_upgrade, deliveries),
       CHECK_ROWS(parked_requests_are_answered_later, deliveries),
       CHECK_ROWS(a_parked_client_may_vanish, deliveries),
       CHECK_ROWS(children_inherit, deliveries),

@@ -54,6 +54,13 @@ void link_sleep(unsigned milliseconds) {
 
 uint64_t link_now(void) { return check_now_ms(); }
 
+void link_environment(const char *name, const char *value, unsigned port) {
+  char text[100];
+  const char *place = value != NULL ? strchr(value, '#') : NULL;
+  if (place != NULL) (void)snprintf(text, sizeof text, "%.*s%u", (int)(place - value), value, port);
+  CHECK(value == NULL ? unsetenv(name) == 0 : setenv(name, place != NULL ? text : value, 1) == 0);
+}
+
 static struct {
   pthread_t thread;
   void (*run)(void *argument);
@@ -103,14 +110,22 @@ static void answer(int peer, const char *text, const char *request) {
 }
 
 static void *serve(void *argument) {
+  int peer = -1;
   for (size_t i = 0; i < server.count; i++) {
     const char *text = server.answers[i];
-    int peer = peer_accept(server.listener);
+    bool is_kept = text != NULL && text[0] == '+', goes_on = is_kept && i + 1 < server.count;
+    if (is_kept) text++;
+    if (peer < 0) peer = peer_accept(server.listener);
     if (peer < 0) break;
+    if (goes_on) {
+      if (peer_read_head(peer, server.requests[i], sizeof server.requests[i])) answer(peer, text, server.requests[i]);
+      continue;
+    }
     if (peer_read_head(peer, server.requests[i], sizeof server.requests[i]) && (text == NULL || strcmp(text, "-") != 0))
       answer(peer, text, server.requests[i]);
     if (i + 1 < server.count || (text != NULL && strcmp(text, "-") == 0)) (void)close(peer);
     else server.peer = peer;
+    peer = -1;
   }
   return argument;
 }
@@ -277,7 +292,7 @@ bool record_wait(DWORD status, recorded *event) {
   bool found = false;
   int error = 0;
   (void)clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += 5;
+  until.tv_sec += 15; /* far more than is needed, unless a tool makes everything slow */
   (void)pthread_mutex_lock(&recorder.lock);
   while (!found && error == 0) {
     while (!found && recorder.waited < recorder.count) {

@@ -51,7 +51,8 @@ bool link_bytes(const void *expected, size_t expected_length, const void *actual
 /* ---- the server ------------------------------------------------------------------------------------------------------------------------------------ */
 
 /* Begins to listen, and to play one answer a connection: NULL is a right 101, other texts are sent as they are, with {port} replaced; "" is
- * silence, "-" an end without an answer. The last connection stays open. */
+ * silence, "-" an end without an answer. Behind a text that begins with "+", which is not sent, the connection goes on with the next answer. The
+ * last connection stays open. */
 void server_start(const char *const *answers, size_t count);
 INTERNET_PORT server_port(void);
 /* Waits until the last answer was given. */
@@ -108,6 +109,8 @@ void link_sleep(unsigned milliseconds);
 void link_spawn(void (*run)(void *argument), void *argument);
 void link_join(void);
 uint64_t link_now(void);
+/* Sets a variable of the environment, in which # stands for a port; NULL = removes it. */
+void link_environment(const char *name, const char *value, unsigned port);
 
 #ifdef __cplusplus
 }

@@ -9,8 +9,8 @@ use std::thread;
 use ws101::ffi::library::{ws_close_handle, ws_last_error};
 use ws101::ffi::option::numbers::ws_option_numbers::{self as number, *};
 use ws101::ffi::option::{ws_query_option, ws_set_option};
-use ws101::ffi::request::{ws_complete_upgrade, ws_handshake};
-use ws101::ffi::server::{ws_accept, ws_listen};
+use ws101::ffi::request::{ws_add_header, ws_complete_upgrade, ws_handshake};
+use ws101::ffi::server::{ws_accept, ws_listen, ws_respond};
 use ws101::ffi::session::{ws_connect, ws_open};
 use ws101::ffi::types::{ws_error_info, ws_handle, ws_status};
 use ws101::ffi::websocket::{ws_close, ws_receive, ws_send};
@@ -238,6 +238,54 @@ fn a_client_without_a_certificate_learns_that_one_is_needed() {
         serving.join().unwrap();
         close_all(&[request, session]);
     });
+}
+
+/// Sends the next client on to another place, after it has shown who it is.
+fn redirect(server: &Server, location: &str) {
+    let (request, location) = (server.accept(), CString::new(location).unwrap());
+    // SAFETY: live texts, and no body.
+    unsafe {
+        check(ws_handshake(request));
+        assert!(!query(request, WS_OPTION_TLS_PEER_CERTIFICATE).is_empty());
+        check(ws_add_header(request, c"Location".as_ptr(), location.as_ptr()));
+        check(ws_respond(request, 302, ptr::null(), ptr::null(), 0));
+    }
+    close_handle(request);
+}
+
+#[test]
+fn a_redirect_takes_the_certificate_to_the_same_server_only() {
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let own = clients.issue_with(&["me"], of_client);
+    let [from, to] = [0, 1].map(|_| Server::new(&authority.issue(&["127.0.0.1", "localhost"]), Some(&clients)));
+    let elsewhere = to.url.replace("127.0.0.1", "localhost");
+    let again = format!("{}again", from.url);
+    for (location, is_same) in [(&again, true), (&to.url, false), (&elsewhere, false)] {
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                redirect(&from, location);
+                let request = if is_same { from.accept() } else { to.accept() };
+                if is_same {
+                    close_handle(upgrade(request));
+                    assert!(!query(request, WS_OPTION_TLS_PEER_CERTIFICATE).is_empty());
+                } else {
+                    // SAFETY: takes no pointer.
+                    assert_eq!(unsafe { ws_handshake(request) }, 12044, "{location}: {}", last_error());
+                }
+                close_handle(request);
+            });
+            let session = session();
+            set(session, WS_OPTION_TLS_CA, authority.certificate.as_bytes());
+            set(session, WS_OPTION_TLS_CERTIFICATE, [own.certificate.as_str(), own.key.as_str()].concat().as_bytes());
+            set(session, WS_OPTION_REDIRECTS, &1u32.to_ne_bytes());
+            let request = connect(session, &from.url);
+            // SAFETY: takes no pointer.
+            let status = unsafe { ws_handshake(request) };
+            assert_eq!(status, if is_same { 0 } else { 12044 }, "{location}: {}", last_error());
+            serving.join().unwrap();
+            close_all(&[request, session]);
+        });
+    }
 }
 
 #[test]
