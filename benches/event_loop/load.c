@@ -6,7 +6,8 @@
  *   load PORT idle CONNECTIONS 1 SIZE 0 PID                one message on each connection, which then is left alone
  *
  * PID is the server's, 0 if it is not to be looked at. Prints the nanoseconds of processor time that the server took (of all its threads, in user and
- * system mode), and of the clock; for idle, the bytes by which its resident memory grew for each connection.
+ * system mode), and of the clock; for idle, the bytes by which its resident memory grew for each connection. Then it keeps its connections until stdin
+ * ends, so that a server can be ended before it has seen any of them go.
  *
  * Every message is checked for its type and length; for its content the first and the last ones of each connection, and all that are small. Replies may
  * be fragmented. An error ends it with 1. */
@@ -261,8 +262,10 @@ static void exchange(void)
     phase(load.bench.count, all, false);
     wall_ns = bench_clock(CLOCK_MONOTONIC) - wall_ns;
     settle(2);
-    printf("%" PRIu64 " %" PRIu64 "\n", server_cpu_ns() - cpu_ns, wall_ns);
+    cpu_ns = server_cpu_ns() - cpu_ns;
     phase(check, all, true);
+    settle(2);
+    printf("%" PRIu64 " %" PRIu64 "\n", cpu_ns, wall_ns);
 }
 
 /* The first ones are not counted: what a server allocates once is no part of a connection. */
@@ -361,9 +364,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s PORT echo|broadcast|churn|idle CONNECTIONS DEPTH SIZE COUNT PID\n", argv[0]);
         return 2;
     }
+    char ignored[16];
     prepare(argv);
     if (strcmp(load.mode, "idle") == 0) idle();
     else if (strcmp(load.mode, "churn") == 0) churn();
     else exchange();
+    fflush(stdout);
+    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0) {}
     return 0;
 }
