@@ -3,7 +3,7 @@
  *   load PORT echo CONNECTIONS DEPTH SIZE COUNT PID        COUNT messages over all connections, DEPTH of each connection's under way at a time
  *   load PORT broadcast CONNECTIONS 1 SIZE COUNT PID       the first connection sends COUNT messages, one after the other; all connections get each
  *   load PORT churn CONNECTIONS 1 0 COUNT PID              COUNT times: open, upgrade, close in good order; CONNECTIONS of them at a time
- *   load PORT idle CONNECTIONS 1 SIZE 0 PID                one message on each connection, which then is left alone
+ *   load PORT idle CONNECTIONS 1 SIZE 0 PID                one message on each connection (a multiple of 50), which then is left alone
  *
  * PID is the server's, 0 if it is not to be looked at. Prints the nanoseconds of processor time that the server took (of all its threads, in user and
  * system mode), and of the clock; for idle, the bytes by which its resident memory grew for each connection. Then it keeps its connections until stdin
@@ -17,9 +17,9 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
-enum { ROOM = 1 << 20, EVENTS = 256, SMALL = 1024, WARM = 100 };
+enum { ROOM = 1 << 20, EVENTS = 256, SMALL = 1024, GROUP = 50, WARM = 2 * GROUP };
 
-enum state { SHAKING_HANDS, OPEN, CLOSING, CLOSED };
+enum state { SHAKING_HANDS, CLOSING, CLOSED }; /* when connections come and go; all others are open */
 
 struct connection {
     int socket;
@@ -205,14 +205,21 @@ static void make_nonblocking(int socket)
     if (fcntl(socket, F_SETFL, O_NONBLOCK) != 0) bench_fail("O_NONBLOCK");
 }
 
-static void open_connection(struct connection *connection)
+/* Several at a time: then neither side sleeps after each. */
+static void open_connections(struct connection *first, size_t count)
 {
     char head[4096];
-    connection->socket = dial();
-    check_answer(head, recv(connection->socket, head, sizeof head, 0));
-    connection->state = OPEN;
-    make_nonblocking(connection->socket);
-    watch(connection, EPOLL_CTL_ADD, EPOLLIN);
+    for (size_t done = 0; done != count;) {
+        size_t group = count - done < GROUP ? count - done : GROUP;
+        for (size_t i = 0; i != group; ++i) first[done + i].socket = dial();
+        for (size_t i = 0; i != group; ++i) {
+            struct connection *connection = &first[done + i];
+            check_answer(head, recv(connection->socket, head, sizeof head, 0));
+            make_nonblocking(connection->socket);
+            watch(connection, EPOLL_CTL_ADD, EPOLLIN);
+        }
+        done += group;
+    }
 }
 
 /* ---- the modes ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -232,7 +239,7 @@ static void serve_event(const struct epoll_event *event)
 }
 
 /* Sends `count` messages, over all `connections` (or over the first one, to all), and waits for what comes back. */
-static void phase(uint64_t count, size_t connections, bool compares)
+static void phase(uint64_t count, struct connection *first, size_t connections, bool compares)
 {
     struct epoll_event events[EVENTS];
     bool is_broadcast = strcmp(load.mode, "broadcast") == 0;
@@ -240,10 +247,10 @@ static void phase(uint64_t count, size_t connections, bool compares)
     load.to_receive = is_broadcast ? count * connections : count;
     load.received = 0;
     load.compares = compares || load.bench.size <= SMALL;
-    for (size_t i = 0; i != connections && !is_broadcast; ++i) send_frames(&load.connection[i], load.depth);
+    for (size_t i = 0; i != connections && !is_broadcast; ++i) send_frames(&first[i], load.depth);
     for (uint64_t next = 0; load.received != load.to_receive;) {
         if (is_broadcast && load.received == next) {
-            send_frames(&load.connection[0], 1);
+            send_frames(first, 1);
             next += connections;
         }
         int ready = epoll_wait(load.poller, events, EVENTS, -1);
@@ -255,15 +262,15 @@ static void exchange(void)
 {
     size_t all = load.connections;
     uint64_t check = strcmp(load.mode, "broadcast") == 0 ? 1 : all * load.depth;
-    for (size_t i = 0; i != all; ++i) open_connection(&load.connection[i]);
-    phase(check, all, true);
+    open_connections(load.connection, all);
+    phase(check, load.connection, all, true);
     settle(2);
     uint64_t cpu_ns = server_cpu_ns(), wall_ns = bench_clock(CLOCK_MONOTONIC);
-    phase(load.bench.count, all, false);
+    phase(load.bench.count, load.connection, all, false);
     wall_ns = bench_clock(CLOCK_MONOTONIC) - wall_ns;
     settle(2);
     cpu_ns = server_cpu_ns() - cpu_ns;
-    phase(check, all, true);
+    phase(check, load.connection, all, true);
     settle(2);
     printf("%" PRIu64 " %" PRIu64 "\n", cpu_ns, wall_ns);
 }
@@ -272,15 +279,10 @@ static void exchange(void)
 static void idle(void)
 {
     long before = 0;
-    for (size_t i = 0; i != load.connections + WARM; ++i) {
-        open_connection(&load.connection[i]);
-        load.to_send = 1, load.to_receive = 1, load.received = 0, load.compares = true;
-        send_frames(&load.connection[i], 1);
-        while (load.received == 0) {
-            struct epoll_event event;
-            if (epoll_wait(load.poller, &event, 1, -1) == 1) serve_event(&event);
-        }
-        if (i + 1 == WARM) settle(200), before = server_resident();
+    for (size_t done = 0; done < load.connections + WARM; done += GROUP) {
+        if (done == WARM) settle(200), before = server_resident();
+        open_connections(load.connection + done, GROUP);
+        phase(GROUP, load.connection + done, GROUP, true);
     }
     settle(200);
     printf("%.0f\n", (double)(server_resident() - before) / (double)load.connections);
@@ -350,7 +352,7 @@ static void prepare(char **argv)
     load.pid = strtol(argv[7], NULL, 10);
     char *arguments[] = {argv[0], argv[1], (char *)"pingpong", argv[5], argv[6], NULL};
     bench_parse(&load.bench, 5, arguments);
-    load.connection = (struct connection *)calloc(load.connections + WARM, sizeof *load.connection);
+    load.connection = (struct connection *)calloc(load.connections + WARM + GROUP, sizeof *load.connection);
     load.frames = (unsigned char *)malloc((load.depth + 1) * (load.bench.size + 14));
     load.poller = epoll_create1(EPOLL_CLOEXEC);
     if (load.connection == NULL || load.frames == NULL || load.poller < 0) bench_fail("memory");
