@@ -102,7 +102,10 @@ static bool shake_hands(struct connection *connection, size_t length)
 }
 
 /* Unmasks `length` bytes; the key is then rotated to where the payload goes on. */
-static void unmask(unsigned char *to, const unsigned char *from, size_t length, unsigned char key[4])
+#if defined __x86_64__
+__attribute__((target_clones("avx2", "default")))
+#endif
+static void unmask(unsigned char *restrict to, const unsigned char *restrict from, size_t length, unsigned char key[4])
 {
     unsigned char rotated[4];
     uint64_t wide, word;

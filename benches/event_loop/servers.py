@@ -36,8 +36,8 @@ Scenario = collections.namedtuple("Scenario", "name title mode connections depth
 ECHOES = [
     Scenario("small-64x1", "16 B, 64 connections, 1 in flight", "echo", 64, 1, 16, 2000, 8000, 1),
     Scenario("small-8x64", "16 B, 8 connections, 64 in flight", "echo", 8, 64, 16, 10000, 100000, 1),
-    Scenario("64k", "64 KiB, 8 connections, 1 in flight", "echo", 8, 1, 65536, 200, 1500, 1),
-    Scenario("1m", "1 MiB, 4 connections, 1 in flight", "echo", 4, 1, 1 << 20, 20, 120, 1),
+    Scenario("64k", "64 KiB, 8 connections, 1 in flight", "echo", 8, 1, 65536, 600, 1500, 1),
+    Scenario("1m", "1 MiB, 4 connections, 1 in flight", "echo", 4, 1, 1 << 20, 150, 150, 1),
     Scenario("churn", "open, upgrade and close, 8 at a time", "churn", 8, 1, 0, 200, 1000, 1),
 ]
 BROADCASTS = [
