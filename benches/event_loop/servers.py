@@ -198,28 +198,23 @@ def count_all(runner, names, scenarios):
     return found
 
 
-def time_all(runner, names, scenarios, rounds):
-    """{scenario: {program: [nanoseconds of a message in each round]}}; no rounds for one that failed."""
-    found = {scenario.name: collections.defaultdict(list) for scenario in scenarios}
-    for scenario in scenarios:
-        taking_part = [name for name in programs(scenario) if name in names]
-        failed = set()
-        for turn in range(rounds):
+def time_all(runner, names, scenarios, rounds, keep):
+    """Gives `keep` {scenario: {program: [nanoseconds of a message in each round]}} after each round; nothing for one that failed."""
+    found = {scenario.name: {name: [] for name in programs(scenario) if name in names} for scenario in scenarios}
+    for turn in range(rounds):
+        for scenario in scenarios:
+            taking_part = list(found[scenario.name])
             # Another one begins each time, so that nobody always runs behind the same neighbour.
             first = turn % max(len(taking_part), 1)
             for name in taking_part[first:] + taking_part[:first]:
-                if name in failed:
-                    continue
                 try:
                     cpu_ns, _ = runner.run(programs(scenario)[name], scenario, scenario.timed)
                     found[scenario.name][name].append(int(cpu_ns) / scenario.timed / scenario.deliveries)
                 except Failed as failure:
                     complain(failure)
-                    failed.add(name)
-                    found[scenario.name][name] = []
-        progress(f"{scenario.title}: {rounds} rounds timed: "
-                 + ", ".join(f"{TITLES[name]} {number(statistics.median(values))}" for name, values in found[scenario.name].items() if values))
-    return found
+                    del found[scenario.name][name]
+        keep(found, turn + 1)
+        progress(f"round {turn + 1} of {rounds} timed")
 
 
 def measure_idle(runner, names):
@@ -314,15 +309,20 @@ def versions():
     return ", ".join(crates + packages)
 
 
-def about(quick, rounds):
+def library():
+    """Which commit the library is of, as far as that can be told."""
+    changed = " and changes that are not committed" if said("git", "status", "--porcelain", "--", "src", "Cargo.toml") else ""
+    return said("git", "log", "-1", "--format=%h", "--", "src", "Cargo.toml", "Cargo.lock") + changed
+
+
+def about(arguments, rounds):
     """What stands above the tables; made when the figures are."""
     version = re.search(r'^version = "(.+)"', (TOP / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    changed = " and changes that are not committed" if said("git", "status", "--porcelain", "--", "src", "Cargo.toml") else ""
     load = os.getloadavg()[2]
     return [
-        f"Made by `scripts/bench-event-loop{' --quick --write' if quick else ''}` on {datetime.date.today().isoformat()}: {machine()}, "
+        f"Made by `scripts/bench-event-loop{' --quick --write' if arguments.quick else ''}` on {datetime.date.today().isoformat()}: {machine()}, "
         f"{len(os.sched_getaffinity(0))} cores that other work shared (load average of the last quarter of an hour at the end: {load:.1f}). "
-        f"ws101 {version} (commit {said('git', 'rev-parse', '--short', 'HEAD')}{changed}), shared library as it ships; {versions()}. "
+        f"ws101 {version} (commit {library()}), shared library as it ships; {versions()}. "
         f"Times: median and quartiles of {rounds} interleaved rounds.",
     ]
 
@@ -369,21 +369,34 @@ def measure_all(arguments, names, scenarios):
     many = with_gathered([scenario for scenario in scenarios if scenario.mode != "idle"])
     data = {"failed": [], "idle": {}, "count": {}, "time": {}}
 
-    def keep(kind, figures):
+    kept = pathlib.Path(arguments.programs, "figures.json")
+    if arguments.times:
+        last = json.loads(kept.read_text())
+        data.update({kind: last[kind] for kind in ("count", "idle", "commit")})
+        if data["commit"] != library():
+            sys.exit(f"the counts of the last run are of commit {data['commit']}, the library is of {library()}: leave out --times")
+
+    def keep(kind, figures, rounds=0):
         data[kind] = figures
-        data["about"] = about(arguments.quick, rounds)
-        pathlib.Path(arguments.programs, "figures.json").write_text(json.dumps(data))
+        data["about"] = about(arguments, rounds)
+        if kind == "count":
+            data["commit"] = library()
+        kept.write_text(json.dumps(data))
 
     with tempfile.TemporaryDirectory() as scratch:
         runner = Runner(arguments.programs, scratch)
         commands = {key: command for group in (ECHO_SERVERS, BROADCAST_SERVERS, CLIENTS) for key, command in group.items()}
         present = [name for name in names if (runner.place / commands[name][0]).exists()]
         missing = [f"{TITLES[name]} could not be built" for name in names if name not in present]
-        keep("count", count_all(runner, present, many))
-        if any(scenario.mode == "idle" for scenario in scenarios):
-            keep("idle", measure_idle(runner, present))
-        keep("time", time_all(runner, present, many, rounds))
-    keep("failed", missing + [str(failure) for failure in complain.failures])
+        try:
+            if not arguments.times:
+                keep("count", count_all(runner, present, many))
+            if not arguments.times and any(scenario.mode == "idle" for scenario in scenarios):
+                keep("idle", measure_idle(runner, present))
+            time_all(runner, present, many, rounds, lambda found, done: keep("time", json.loads(json.dumps(found)), done))
+        except KeyboardInterrupt:
+            progress("interrupted: what there is so far")
+    data["failed"] = missing + [str(failure) for failure in complain.failures]
     return data
 
 
@@ -393,6 +406,7 @@ def main():
     parser.add_argument("--programs")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--times", action="store_true")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
@@ -406,7 +420,7 @@ def main():
     data = measure_all(arguments, names, scenarios)
     for found in tables(data).values():
         print("\n\n".join(found) + "\n")
-    if (arguments.write or not arguments.quick) and not arguments.names:
+    if "about" in data and (arguments.write or not arguments.quick) and not arguments.names:
         RESULTS.write_text(report(data))
         print(f"written to {RESULTS.relative_to(TOP)}")
     sys.exit(bool(complain.failures))
