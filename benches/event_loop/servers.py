@@ -188,7 +188,7 @@ def count_one(runner, name, scenario):
 
 
 def count_all(runner, names, scenarios):
-    """{scenario: {program: what `count_one` says}}. Two at a time: counts do not depend on what else the machine does."""
+    """{scenario: {program: what `count_one` says}}. Two at a time: counts hardly depend on what else the machine does."""
     found = collections.defaultdict(dict)
     with concurrent.futures.ThreadPoolExecutor(2) as both:
         under_way = {(scenario.name, name): both.submit(count_one, runner, name, scenario)
@@ -342,7 +342,7 @@ def report(data):
     if data["failed"]:
         lines += ["Failed: " + "; ".join(data["failed"]) + ".", ""]
     lines += ["The server has one core, the load the other; without TLS and compression. What each program does, and how to read the figures, is in",
-              "[README.md](README.md). Differences in time below 15 % are no finding; counts do not depend on what else the machine does.", ""]
+              "[README.md](README.md). Differences in time below 15 % are no finding; counts hardly depend on what else the machine does.", ""]
     for heading in text:
         if heading in found:
             lines += [*text[heading], ""]
