@@ -320,7 +320,7 @@ def about(arguments, rounds):
     version = re.search(r'^version = "(.+)"', (TOP / "Cargo.toml").read_text(), re.MULTILINE)[1]
     load = os.getloadavg()[2]
     return [
-        f"Made by `scripts/bench-event-loop{' --quick --write' if arguments.quick else ''}` on {datetime.date.today().isoformat()}: {machine()}, "
+        f"Made by `scripts/bench-event-loop{' --quick --write' if arguments.quick else ''}`{', the times by another run with `--times`,' if arguments.times else ''} on {datetime.date.today().isoformat()}: {machine()}, "
         f"{len(os.sched_getaffinity(0))} cores that other work shared (load average of the last quarter of an hour at the end: {load:.1f}). "
         f"ws101 {version} (commit {library()}), shared library as it ships; {versions()}. "
         f"Times: median and quartiles of {rounds} interleaved rounds.",
