@@ -143,7 +143,7 @@ impl Task for OpeningTask {
         }
     }
 
-    fn sockets(&self, sockets: &mut Vec<RawFd>) {
+    fn sockets(&mut self, sockets: &mut Vec<RawFd>) {
         sockets.extend(self.opening.waits().sockets.iter().map(|(socket, _)| socket.as_raw_fd()));
     }
 

@@ -11,6 +11,9 @@ use crate::error::{Error, Result, Status};
 /// What small frames are gathered into.
 pub(super) const SEGMENT: usize = 16 << 10;
 
+/// How it begins: in a batch of a thousand connections most have one small answer each.
+const FIRST: usize = 512;
+
 /// Bytes on their way out, of which the first `start` have left.
 #[derive(Debug, Default)]
 pub(super) struct Segment {
@@ -29,14 +32,22 @@ impl Segment {
     /// A segment with room for `length` bytes, which may be followed by others if that is little.
     fn with_room(length: usize) -> Result<Segment> {
         let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
-        let wanted = length.max(SEGMENT);
-        if bytes.capacity() < wanted {
+        if bytes.capacity() < length {
             bytes = Vec::new();
-            bytes
-                .try_reserve_exact(wanted)
-                .map_err(|_| Error::new(Status::NotEnoughMemory, format!("there is no memory to queue {length} bytes")))?;
+            reserve(&mut bytes, length.max(FIRST))?;
         }
         Ok(Segment { bytes, start: 0, told: Vec::new() })
+    }
+
+    /// Whether `length` more bytes fit, or fit as soon as the segment has grown to its usual size.
+    fn has_room(&mut self, length: usize) -> bool {
+        let wanted = self.bytes.len() + length;
+        if wanted <= self.bytes.capacity() {
+            return true;
+        }
+        let size = wanted.max(2 * self.bytes.capacity()).min(SEGMENT);
+        let more = size.saturating_sub(self.bytes.len());
+        wanted <= SEGMENT && reserve(&mut self.bytes, more).is_ok()
     }
 
     /// What has not left.
@@ -69,10 +80,13 @@ impl Segment {
 
     /// All of it has left: whom to tell. The memory is kept for the next segment, if it is of the usual size.
     pub(super) fn end(mut self) -> Vec<usize> {
-        if self.bytes.capacity() <= 2 * SEGMENT && self.bytes.capacity() >= SEGMENT {
+        if self.bytes.capacity() <= 2 * SEGMENT {
             self.bytes.clear();
             // A thread that is ending keeps nothing.
-            let _ = SPARE.try_with(|spare| spare.set(self.bytes));
+            let _ = SPARE.try_with(|spare| {
+                let kept = spare.take();
+                spare.set(if kept.capacity() > self.bytes.capacity() { kept } else { self.bytes });
+            });
         }
         self.told
     }
@@ -82,6 +96,11 @@ impl From<Vec<u8>> for Segment {
     fn from(bytes: Vec<u8>) -> Segment {
         Segment { bytes, start: 0, told: Vec::new() }
     }
+}
+
+fn reserve(bytes: &mut Vec<u8>, length: usize) -> Result<()> {
+    let failed = |_| Error::new(Status::NotEnoughMemory, format!("there is no memory to queue {length} bytes"));
+    bytes.try_reserve_exact(length).map_err(failed)
 }
 
 /// Segments, the oldest first.
@@ -106,8 +125,7 @@ impl Queue {
     /// A segment with room for `length` more bytes, all of which must be written to it.
     #[inline]
     pub(super) fn make_room(&mut self, length: usize) -> Result<&mut Segment> {
-        let fits = self.last.as_ref().is_some_and(|last| last.bytes.capacity() - last.bytes.len() >= length);
-        if !fits {
+        if !self.last.as_mut().is_some_and(|last| last.has_room(length)) {
             let next = Segment::with_room(length)?;
             if let Some(last) = self.last.replace(next) {
                 self.before.push_back(last);

@@ -181,7 +181,7 @@ impl Listener {
             None => {
                 let sign = TaskSign::new();
                 waiting.acceptor = Some(Arc::clone(&sign));
-                let acceptor = Acceptor { listener: Arc::downgrade(self), hall: Arc::clone(hall), adopt };
+                let acceptor = Acceptor { listener: Arc::downgrade(self), hall: Arc::clone(hall), adopt, is_watched: false };
                 home.begin(sign, Box::new(acceptor));
             }
         }
@@ -241,6 +241,8 @@ struct Acceptor {
     listener: Weak<Listener>,
     hall: Arc<Hall>,
     adopt: AdoptRequest,
+    /// The system was told of its sockets.
+    is_watched: bool,
 }
 
 impl Acceptor {
@@ -309,8 +311,10 @@ impl Task for Acceptor {
         TaskStep::Wait(Some(now))
     }
 
-    fn sockets(&self, sockets: &mut Vec<RawFd>) {
-        if let Some(listener) = self.listener.upgrade() {
+    fn sockets(&mut self, sockets: &mut Vec<RawFd>) {
+        if !std::mem::replace(&mut self.is_watched, true)
+            && let Some(listener) = self.listener.upgrade()
+        {
             sockets.extend(listener.sockets.descriptors().map(|socket| socket.as_raw_fd()));
         }
     }
@@ -552,7 +556,7 @@ impl Task for ArrivalTask {
         TaskStep::Done
     }
 
-    fn sockets(&self, sockets: &mut Vec<RawFd>) {
+    fn sockets(&mut self, sockets: &mut Vec<RawFd>) {
         sockets.extend(self.arrival.as_ref().map(|arrival| arrival.stream().as_descriptor().as_raw_fd()));
     }
 
@@ -645,7 +649,7 @@ impl Task for Farewell {
         TaskStep::Done
     }
 
-    fn sockets(&self, sockets: &mut Vec<RawFd>) {
+    fn sockets(&mut self, sockets: &mut Vec<RawFd>) {
         sockets.push(self.stream.as_descriptor().as_raw_fd());
     }
 
@@ -707,7 +711,7 @@ impl Task for Drain {
         TaskStep::Wait(Some(now + DRAIN_ROUND))
     }
 
-    fn sockets(&self, _sockets: &mut Vec<RawFd>) {}
+    fn sockets(&mut self, _sockets: &mut Vec<RawFd>) {}
 
     fn stop(&mut self, reason: Error, told: &mut Told) {
         told.event(&self.recipient, OwnedEvent::ended(EventKind::Drained, Err(reason)));

@@ -36,8 +36,8 @@ pub trait Task: Send {
     /// Goes on as far as possible.
     fn step(&mut self, now: Duration, told: &mut Told) -> TaskStep;
 
-    /// Every socket that it waits for, after a step.
-    fn sockets(&self, sockets: &mut Vec<RawFd>);
+    /// Every socket that it waits for, after a step, unless the system was told of it already. (The number of one that was closed may be that of another.)
+    fn sockets(&mut self, sockets: &mut Vec<RawFd>);
 
     /// A name was looked up.
     fn found(&mut self, addresses: io::Result<Vec<SocketAddr>>) {
