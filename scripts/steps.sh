@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading porting winhttp build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
+steps=(format clippy shell cargo header header-compiles threading porting winhttp build exports small ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading porting build exports ctest)
 
@@ -87,6 +87,20 @@ step_exports() {
   readelf -d build/lib/libws101.so | grep -q 'SONAME.*libws101\.so\.[0-9]' || { echo "no soname"; return 1; }
   readelf -d build/lib/libws101.so | grep -q NODELETE || { echo "not linked nodelete"; return 1; }
   echo "summary: $(wc -l < build/exported) functions, $(stat -L -c %s build/lib/libws101.so) bytes"
+}
+
+# The library without TLS and compression: that it builds, how big it is, and that it says 50 to what it has not. A cargo of its own, beside the other.
+step_small() {
+  local place=build/small bytes status=0
+  cargo rustc --locked --lib --release --crate-type cdylib --no-default-features --target-dir "$place"
+  ln -sf libws101.so "$place/release/$(readelf -d "$place/release/libws101.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
+  cc -std=c99 -D_DEFAULT_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Werror -Iinclude -Itests/c tests/small/test_small.c -o "$place/test_small" \
+    -L"$place/release" -lws101 -pthread "-Wl,-rpath,$PWD/$place/release"
+  "$place/test_small" > "$place/test.out" 2>&1 || status=$?
+  cat "$place/test.out"
+  bytes=$(stat -L -c %s "$place/release/libws101.so")
+  echo "summary: $bytes bytes without TLS and compression, $(tail -n 1 "$place/test.out")"
+  return $status
 }
 
 step_ctest() {
