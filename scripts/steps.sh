@@ -89,17 +89,16 @@ step_exports() {
   echo "summary: $(wc -l < build/exported) functions, $(stat -L -c %s build/lib/libws101.so) bytes"
 }
 
-# The library without TLS and compression: that it builds, how big it is, and that it says 50 to what it has not. A cargo of its own, beside the other.
+# The library without TLS and compression, in a tree of its own: that it builds, how big it is, and that it says 50 to what it has not.
 step_small() {
-  local place=build/small bytes status=0
-  cargo rustc --locked --lib --release --crate-type cdylib --no-default-features --target-dir "$place"
-  ln -sf libws101.so "$place/release/$(readelf -d "$place/release/libws101.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
+  local place=build/small status=0
+  cmake -S . -B "$place" -DWS101_CARGO_FLAGS=--no-default-features -DWS101_SMALL=ON -DWS101_BUILD_EXAMPLES=OFF -DWS101_BUILD_TESTS=OFF
+  cmake --build "$place" --target ws101_cargo
   cc -std=c99 -D_DEFAULT_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Werror -Iinclude -Itests/c tests/small/test_small.c -o "$place/test_small" \
-    -L"$place/release" -lws101 -pthread "-Wl,-rpath,$PWD/$place/release"
+    -L"$place/lib" -lws101 -pthread "-Wl,-rpath,$PWD/$place/lib"
   "$place/test_small" > "$place/test.out" 2>&1 || status=$?
   cat "$place/test.out"
-  bytes=$(stat -L -c %s "$place/release/libws101.so")
-  echo "summary: $bytes bytes without TLS and compression, $(tail -n 1 "$place/test.out")"
+  echo "summary: $(stat -L -c %s "$place/lib/libws101.so") bytes without TLS and compression, $(tail -n 1 "$place/test.out")"
   return $status
 }
 
