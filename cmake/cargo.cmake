@@ -37,6 +37,10 @@ else()
   set(profile "$<IF:$<CONFIG:Debug>,dev,release>")
   set(profile_directory "$<IF:$<CONFIG:Debug>,debug,release>")
 endif()
+# Small rather than fast: a seventh less of the file, a fifth more instructions a message, and masking seven times slower.
+if(WS101_SMALL)
+  set(small -- -C opt-level=s)
+endif()
 set(built "${PROJECT_BINARY_DIR}/cargo/${target_directory}${profile_directory}")
 
 # ---- names, as every system wants them ------------------------------------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ if(CMAKE_GENERATOR MATCHES Ninja)
 endif()
 add_custom_target(ws101_cargo ALL
   COMMAND "${CMAKE_COMMAND}" -E env ${environment}
-    "${CARGO}" rustc --lib --locked --profile "${profile}" --crate-type ${crate_types} ${target_arguments} ${WS101_CARGO_FLAGS}
+    "${CARGO}" rustc --lib --locked --profile "${profile}" --crate-type ${crate_types} ${target_arguments} ${WS101_CARGO_FLAGS} ${small}
   COMMAND "${CMAKE_COMMAND}" -E make_directory "${place}"
   ${copies}
   BYPRODUCTS ${products}

@@ -3,7 +3,7 @@
 # reason as its last line; anything else is a failure. A line `summary: ...` is shown in the table.
 
 # shellcheck disable=SC2034  # used by scripts/test
-steps=(format clippy shell cargo header header-compiles threading porting winhttp build exports ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
+steps=(format clippy shell cargo header header-compiles threading porting winhttp build exports small ctest demo install asan valgrind interop proxies addresses tls ffi browser autobahn-client autobahn-server autobahn-client-loop autobahn-server-loop autobahn-deflate)
 # shellcheck disable=SC2034
 quick_steps=(format clippy cargo header threading porting build exports ctest)
 
@@ -87,6 +87,19 @@ step_exports() {
   readelf -d build/lib/libws101.so | grep -q 'SONAME.*libws101\.so\.[0-9]' || { echo "no soname"; return 1; }
   readelf -d build/lib/libws101.so | grep -q NODELETE || { echo "not linked nodelete"; return 1; }
   echo "summary: $(wc -l < build/exported) functions, $(stat -L -c %s build/lib/libws101.so) bytes"
+}
+
+# The library without TLS and compression, in a tree of its own: that it builds, how big it is, and that it says 50 to what it has not.
+step_small() {
+  local place=build/small status=0
+  cmake -S . -B "$place" -DWS101_CARGO_FLAGS=--no-default-features -DWS101_SMALL=ON -DWS101_BUILD_EXAMPLES=OFF -DWS101_BUILD_TESTS=OFF
+  cmake --build "$place" --target ws101_cargo
+  cc -std=c99 -D_DEFAULT_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Werror -Iinclude -Itests/c tests/small/test_small.c -o "$place/test_small" \
+    -L"$place/lib" -lws101 -pthread "-Wl,-rpath,$PWD/$place/lib"
+  "$place/test_small" > "$place/test.out" 2>&1 || status=$?
+  cat "$place/test.out"
+  echo "summary: $(stat -L -c %s "$place/lib/libws101.so") bytes without TLS and compression, $(tail -n 1 "$place/test.out")"
+  return $status
 }
 
 step_ctest() {

@@ -202,6 +202,7 @@ impl Entry {
     }
 
     /// The connection.
+    #[inline]
     pub fn websocket(&self) -> Result<&Connection> {
         self.object.connection().ok_or_else(|| wrong_kind(Kind::WebSocket.text(), &self.object))
     }

@@ -429,6 +429,7 @@ impl Connection {
 }
 
 /// A panic while a lock was held has been caught at the C border and reported; the data is as consistent as before.
+#[inline]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,6 +17,7 @@ use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
 
+#[inline]
 fn find(websocket: ws_handle) -> Result<Arc<Entry>> {
     handle::find_kind(Ticket::from_number(websocket), Kind::WebSocket)
 }

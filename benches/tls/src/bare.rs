@@ -4,14 +4,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use rustls::client::UnbufferedClientConnection;
+use rustls::HandshakeKind;
+use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError};
 
 use crate::{Clock, Work};
 
-struct Stream {
+pub struct Stream {
     socket: TcpStream,
     tls: UnbufferedClientConnection,
     incoming: Vec<u8>,
@@ -21,12 +22,19 @@ struct Stream {
     last: Vec<u8>,
 }
 
-pub fn run(url: &str, ca: &str, work: Work) {
+/// A client's, which trusts this CA alone.
+pub fn config(ca: &str, resumption: Resumption) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca).expect("a CA")).expect("a CA");
     let provider = Arc::new(ws101::transport::tls::provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.resumption = resumption;
+    Arc::new(config)
+}
+
+pub fn run(url: &str, ca: &str, work: Work) {
+    let config = config(ca, Resumption::default());
     let address = url.trim_start_matches("wss://");
     match work {
         Work::Handshakes(count) => {
@@ -82,7 +90,7 @@ fn converse(mut stream: Stream, work: Work) {
 }
 
 impl Stream {
-    fn connect(address: &str, config: &Arc<rustls::ClientConfig>, path: &str) -> Stream {
+    pub fn connect(address: &str, config: &Arc<rustls::ClientConfig>, path: &str) -> Stream {
         let socket = TcpStream::connect(address).expect("a connection");
         socket.set_nodelay(true).expect("an option");
         let name = ServerName::try_from("127.0.0.1").expect("a name");
@@ -104,6 +112,13 @@ impl Stream {
         }
         stream.received = head.len() - head.windows(4).position(|window| window == b"\r\n\r\n").expect("an end") - 4;
         stream
+    }
+
+    /// Says goodbye and waits for the end; whether the connection was a resumed one.
+    pub fn close(mut self) -> bool {
+        self.send(b"\x88\x82\0\0\0\0\x03\xe8");
+        while self.socket.read(&mut self.incoming).is_ok_and(|count| count > 0) {}
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     fn receive(&mut self, length: usize) {

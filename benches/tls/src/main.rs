@@ -5,6 +5,7 @@
 mod bare;
 mod ours;
 mod peer;
+mod server;
 mod tungstenite;
 
 use std::io::{BufRead, BufReader};
@@ -109,8 +110,13 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         Some("peer") => peer::serve(),
+        Some("server") => server::serve(&words[1]),
+        Some("servers") => server::run_all(9),
         Some("client") => client(&words[1..]),
-        _ => run_all(),
+        _ => {
+            run_all();
+            server::run_all(5);
+        }
     }
 }
 

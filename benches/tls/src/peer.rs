@@ -10,22 +10,36 @@ use ws101::protocol::MessageKind;
 use ws101::server::{Listener, Request};
 use ws101::session::Session;
 
-pub fn serve() {
+/// A certificate for 127.0.0.1, with its key, and the CA that has issued it; PEM.
+pub struct Certificate {
+    pub ca: String,
+    pub own: String,
+}
+
+pub fn certificate() -> Certificate {
     let (mut params, key) = (CertificateParams::default(), KeyPair::generate().expect("a key"));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = params.self_signed(&key).expect("a CA").pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key");
     let own = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name").signed_by(&key, &issuer).expect("a certificate");
+    Certificate { ca, own: [own.pem(), key.serialize_pem()].concat() }
+}
+
+pub fn listener(certificate: &str) -> Arc<Listener> {
     let session = Session::open(None, false);
-    let pem = [own.pem(), key.serialize_pem()].concat();
     session
         .change_options(|options| {
-            Arc::make_mut(&mut options.tls).certificate = Some(pem.as_bytes().into());
+            Arc::make_mut(&mut options.tls).certificate = Some(certificate.as_bytes().into());
             Ok(())
         })
         .expect("options");
-    let listener = Listener::listen(&session, "wss://127.0.0.1:0/").expect("a listener");
+    Listener::listen(&session, "wss://127.0.0.1:0/").expect("a listener")
+}
+
+pub fn serve() {
+    let Certificate { ca, own } = certificate();
+    let listener = listener(&own);
     let file = std::env::temp_dir().join(format!("ws101-bench-{}.pem", std::process::id()));
     std::fs::write(&file, ca).expect("a file");
     println!("{}\n{}", listener.url().trim_end_matches('/'), file.display());
@@ -70,7 +84,7 @@ fn answer(request: &Request) {
     }
 }
 
-fn receive(connection: &Connection, room: &mut [u8]) -> Option<(usize, bool)> {
+pub fn receive(connection: &Connection, room: &mut [u8]) -> Option<(usize, bool)> {
     match blocking::receive(connection, room) {
         Ok(Received::Piece(piece)) => Some((piece.length, piece.ends_message)),
         Ok(Received::Close) | Err(_) => None,

@@ -169,10 +169,11 @@ impl Failure {
     /// `[::1]:8000 refused after 0.2 ms`.
     fn sentence(&self) -> String {
         let (address, why) = (self.address, &self.why);
-        match self.after.map(|after| after.as_secs_f64()) {
+        // Without floating point, whose formatting is more than 12 KB of code.
+        match self.after.map(|after| (after.as_micros() + 50) / 100) {
             None => format!("{address} {why}"),
-            Some(seconds) if seconds < 1.0 => format!("{address} {why} after {:.1} ms", seconds * 1e3),
-            Some(seconds) => format!("{address} {why} after {seconds:.1} s"),
+            Some(tenths @ ..10_000) => format!("{address} {why} after {}.{} ms", tenths / 10, tenths % 10),
+            Some(tenths) => format!("{address} {why} after {}.{} s", (tenths + 500) / 10_000, (tenths + 500) / 1000 % 10),
         }
     }
 }
