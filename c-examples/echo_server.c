@@ -1,10 +1,11 @@
 /* echo_server: sends every message back with its type. With a thread for every connection, or with an event loop for all of them.
  *
- *   echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F [--client-ca F]] [--deflate]
- *               [--max-message BYTES] [--subprotocol P]...
+ *   echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F [--client-ca F]]
+ *               [--deflate [--context-takeover]] [--max-message BYTES] [--subprotocol P]...
  *
- * A piece goes back as soon as it is there, with the type it came with: fragments stay fragments, and no message is ever held in memory. SIGINT and
- * SIGTERM stop it: everybody is told 1001, and it exits with 0. */
+ * A piece goes back as soon as it is there, with the type it came with: fragments stay fragments, and no message is ever held in memory. With
+ * --context-takeover compression remembers earlier messages, which makes small ones smaller and takes memory for each client. SIGINT and SIGTERM stop
+ * it: everybody is told 1001, and it exits with 0. */
 #include "echo_server_blocking.h"
 #include "echo_server_loop.h"
 #include "example.h"
@@ -14,7 +15,7 @@
 static struct {
     const char *host, *certificate, *key, *client_ca;
     uint64_t port, threads, max_message; /* threads are for the loop: blocking, every connection has its own */
-    bool loop, deflate, limited;
+    bool loop, deflate, takeover, limited;
     char subprotocols[1024];
 } settings = {.host = "127.0.0.1", .threads = 1};
 
@@ -32,7 +33,9 @@ static bool set_file(ws_handle session, ws_option option, const char *path)
 /* 0, or what the program exits with. */
 static int configure(ws_handle session)
 {
-    const ws_compression compression = {.size = sizeof compression, .enabled = 1};
+    const uint32_t forgets = settings.takeover ? 2 : 0; /* 2: no, unless the client wants it */
+    const ws_compression compression = {
+        .size = sizeof compression, .enabled = 1, .client_no_context_takeover = forgets, .server_no_context_takeover = forgets};
     uint32_t features = 0;
     size_t length = sizeof features;
     ws_status status = ws_query_option(session, WS_OPTION_FEATURES, &features, &length);
@@ -81,6 +84,10 @@ static bool read_arguments(char **argument)
             settings.deflate = true;
             continue;
         }
+        if (strcmp(name, "--context-takeover") == 0) {
+            settings.takeover = true;
+            continue;
+        }
         if (value == NULL) return false;
         ++argument;
         if (strcmp(name, "--host") == 0) settings.host = value;
@@ -95,7 +102,8 @@ static bool read_arguments(char **argument)
         else if (strcmp(name, "--subprotocol") == 0 && add_subprotocol(value)) continue;
         else return false;
     }
-    return (settings.certificate == NULL) == (settings.key == NULL) && (settings.client_ca == NULL || settings.certificate != NULL);
+    return (settings.certificate == NULL) == (settings.key == NULL) && (settings.client_ca == NULL || settings.certificate != NULL) &&
+           (settings.deflate || !settings.takeover);
 }
 
 int main(int argc, char **argv)
@@ -103,7 +111,7 @@ int main(int argc, char **argv)
     (void)argc;
     if (!read_arguments(argv)) {
         fprintf(stderr, "usage: echo_server [--host H] [--port N] [--mode blocking|loop] [--threads N] [--tls-cert F --tls-key F\n"
-                        "                   [--client-ca F]] [--deflate]\n"
+                        "                   [--client-ca F]] [--deflate [--context-takeover]]\n"
                         "                   [--max-message BYTES] [--subprotocol P]...\n");
         return 2;
     }

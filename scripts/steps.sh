@@ -220,11 +220,11 @@ step_autobahn_server() {
   run_judge tests/autobahn/run server
 }
 
-# A slice of the 216 cases about compression, in both roles; scripts/conformance has them all.
+# A slice of the 216 cases about compression, in both roles and modes; scripts/conformance has them all. Each case is a thousand messages: none of 128 KiB.
 step_autobahn_deflate() {
-  local cases="12.1.1 12.1.10 12.2.5 12.3.7 12.4.12 12.5.16 13.1.1 13.2.3 13.3.5 13.4.7 13.5.10 13.6.13 13.7.18"
+  local cases="12.1.1 12.1.8 12.2.5 12.3.6 12.4.11 12.5.4 13.1.1 13.2.3 13.3.5 13.4.7 13.5.8 13.6.11 13.7.12"
   build_tree release
-  run_judge tests/autobahn/run server --cases "$cases"
+  run_judge tests/autobahn/run server --mode loop --cases "$cases"
   run_judge tests/autobahn/run client --cases "$cases"
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <ws101.h>
 
-enum { LENGTH = 4000 };
+enum { LENGTH = 4000, MESSAGES = 20 }; /* enough to fill a window of 32 KiB twice */
 static char text[LENGTH];
 
 static void check(ws_status status, const char *what)
@@ -78,7 +78,8 @@ static void measure(const char *name, uint32_t enabled, uint32_t takeover, int c
         pthread_join(thread, NULL);
     }
     open = resident();
-    for (int i = 0; i != count; ++i) message(pairs[i].client, pairs[i].server), message(pairs[i].server, pairs[i].client);
+    for (int i = 0; i != count; ++i)
+        for (int j = 0; j != MESSAGES; ++j) message(pairs[i].client, pairs[i].server), message(pairs[i].server, pairs[i].client);
     idle = resident();
     for (int i = 0; i != count; ++i) {
         char piece[64];
@@ -101,7 +102,7 @@ int main(int argc, char **argv)
 {
     int count = argc > 1 ? atoi(argv[1]) : 200;
     for (int i = 0; i != LENGTH; ++i) text[i] = (char)('a' + i * 7 % 13 + i / 331 % 11);
-    puts("| KiB a connection, both ends | after the upgrade | idle, after a message each way | a message half received |");
+    puts("| KiB a connection, both ends | after the upgrade | idle, after twenty messages each way | a message half received |");
     puts("| --- | --- | --- | --- |");
     fflush(stdout);
     /* Each in its own process: freed memory does not come back to the system reliably. */

@@ -120,7 +120,11 @@ pub type ws_log_callback = Option<unsafe extern "C" fn(level: i32, line: *const 
 /// everything else.
 ///
 /// A side that keeps its window from message to message compresses small messages far better, and needs memory for it on both sides while the
-/// connection is open: 380 KiB to send, 48 KiB to receive. Where windows are forgotten that memory is shared by all connections of a session.
+/// connection is open: up to 380 KiB to send, 48 KiB to receive. Where windows are forgotten that memory is shared by all connections of a session.
+///
+/// What one end of a connection takes beyond what it takes without compression, measured: where windows are forgotten 1 KiB idle, up to 64 KiB while
+/// a compressed message is half received, and 380 KiB while one is being compressed, which the next one reuses. Where windows are kept, 360 KiB from the
+/// first few messages on, idle or not.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ws_compression {

@@ -58,8 +58,10 @@ struct Waiting {
     acceptor: Option<Arc<TaskSign>>,
     drain: Option<Arc<TaskSign>>,
     is_closed: bool,
-    /// Those that were upgraded, for a drain.
+    /// Those that were upgraded, for a drain; one that is under way takes what is here in each round.
     sockets: Vec<Weak<Socket>>,
+    /// Upgrades whose 101 may have left, and whose socket is not among them yet.
+    upgrading: u32,
     recipient: Option<Arc<dyn Recipient>>,
 }
 
@@ -143,6 +145,22 @@ impl Hall {
     }
 }
 
+/// A 101 is about to leave: as long as this lives no drain says that nobody is left.
+struct Upgrading<'h>(&'h Hall);
+
+impl Upgrading<'_> {
+    fn new(hall: &Hall) -> Upgrading<'_> {
+        hall.waiting().upgrading += 1;
+        Upgrading(hall)
+    }
+}
+
+impl Drop for Upgrading<'_> {
+    fn drop(&mut self) {
+        self.0.waiting().upgrading -= 1;
+    }
+}
+
 /// Accepting.
 impl Listener {
     /// Whether the listener belongs to an asynchronous session.
@@ -210,7 +228,6 @@ impl Listener {
         }
         let sign = TaskSign::new();
         waiting.drain = Some(Arc::clone(&sign));
-        let sockets: Vec<Weak<Socket>> = std::mem::take(&mut waiting.sockets);
         let acceptor = waiting.acceptor.take();
         drop(waiting);
         self.sockets.stop();
@@ -226,9 +243,10 @@ impl Listener {
             start: now,
             spread,
             end,
-            total: sockets.len(),
-            waiting: sockets.clone(),
-            sockets,
+            hall: Arc::clone(hall),
+            total: 0,
+            waiting: Vec::new(),
+            sockets: Vec::new(),
             _member: Member::new(hall.home.shared()),
         };
         hall.home.shared().begin(sign, Box::new(drain));
@@ -439,6 +457,8 @@ impl Request {
         };
         self.end("the request was upgraded to a websocket already");
         let connection = self.make_connection(&head, acceptance, stream, &early, options)?;
+        // A client that has the 101 may know of a drain before the next line here runs.
+        let _upgrading = on_loop.hall.as_deref().map(Upgrading::new);
         connection.send_head(answer)?;
         *lock(&self.seat) = seat;
         let socket = Socket::new(connection, &shared);
@@ -665,6 +685,7 @@ struct Drain {
     start: Duration,
     spread: Duration,
     end: Option<Duration>,
+    hall: Arc<Hall>,
     total: usize,
     /// Those who were not told yet.
     waiting: Vec<Weak<Socket>>,
@@ -673,6 +694,16 @@ struct Drain {
 }
 
 impl Drain {
+    /// Those who were upgraded since the last round, the first one being all until then. Whether somebody is still on the way.
+    fn take_upgraded(&mut self) -> bool {
+        let mut waiting = self.hall.waiting();
+        let upgraded = std::mem::take(&mut waiting.sockets);
+        self.total += upgraded.len();
+        self.waiting.extend(upgraded.iter().cloned());
+        self.sockets.extend(upgraded);
+        waiting.upgrading > 0
+    }
+
     /// Tells as many as should have been told by now.
     fn tell_some(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.start);
@@ -691,6 +722,7 @@ impl Drain {
 
 impl Task for Drain {
     fn step(&mut self, now: Duration, told: &mut Told) -> TaskStep {
+        let is_somebody_coming = self.take_upgraded();
         self.tell_some(now);
         let is_here = |socket: &Arc<Socket>| {
             !socket.signals().is_dropped() && socket.failure().is_none() && !(socket.is_closed() && socket.is_flushed())
@@ -704,7 +736,7 @@ impl Task for Drain {
                 socket.stream().shut_down();
             }
         }
-        if self.sockets.is_empty() {
+        if self.sockets.is_empty() && !is_somebody_coming {
             told.event(&self.recipient, OwnedEvent::of(EventKind::Drained));
             return TaskStep::Done;
         }

@@ -1,4 +1,5 @@
-"""browser.py BROWSER PROGRAMS: drives a Chromium over its debugging pipe and lets its own WebSocket talk to our servers.
+"""browser.py BROWSER PROGRAMS [NGINX]: drives a Chromium over its debugging pipe and lets its own WebSocket talk to our servers: directly, compressed, and
+compressed with nginx between them.
 
 The scripts run in pages of the server itself: a page of another origin would be refused, as it should. Prints a line a case and a summary; exits with 0, 1, or 77 if
 the browser does not start.
@@ -9,6 +10,7 @@ import os
 import pathlib
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,13 +19,14 @@ import time
 HELPERS = """
 const dial = (path = '/') => new Promise((resolve, reject) => {
   const socket = new WebSocket(location.origin.replace('http', 'ws') + path);
+  const compressed = location.search === '?compressed';
   socket.binaryType = 'arraybuffer';
   socket.received = [];
   socket.wanted = [];
   socket.onmessage = event => socket.wanted.length ? socket.wanted.shift()(event.data) : socket.received.push(event.data);
   socket.closed = new Promise(done => socket.onclose = event => done([event.code, event.reason, event.wasClean]));
   socket.next = () => new Promise(done => socket.received.length ? done(socket.received.shift()) : socket.wanted.push(done));
-  socket.onopen = () => resolve(socket);
+  socket.onopen = () => socket.extensions.startsWith('permessage-deflate') === compressed ? resolve(socket) : reject(new Error('extensions: ' + socket.extensions));
   socket.onerror = () => reject(new Error('cannot connect'));
 });
 const same = (left, right) => {
@@ -52,6 +55,15 @@ ECHOES = [
     ("a page that goes away", "const frame = document.createElement('iframe'); frame.src = location.href; document.documentElement.append(frame); await new Promise(done => frame.onload = done);"
      "const socket = new frame.contentWindow.WebSocket(location.origin.replace('http', 'ws')); await new Promise(done => socket.onopen = done); frame.remove(); return 'gone'", "gone"),
 ]
+
+# What only compressed messages can do wrong.
+COMPRESSED = [
+    ("a stream of JSON comes back", "const s = await dial(); const said = i => JSON.stringify({type: 'tick', symbol: 'MSFT', number: i * 7919, note: 'y'.repeat(i % 3000)});"
+     "for (let i = 0; i < 2000; i++) s.send(said(i)); for (let i = 0; i < 2000; i++) if (await s.next() !== said(i)) return i; s.close(); await s.closed; return 'all'", "all"),
+    ("what cannot be compressed comes back", "const s = await dial(); for (const size of [1, 64, 1024, 65536]) { const noise = crypto.getRandomValues(new Uint8Array(size)); s.send(noise);"
+     "if (!same(await s.next(), noise)) return size } s.close(); await s.closed; return 'all'", "all"),
+]
+LARGE = ("const s = await dial(); s.send('x'.repeat(1 << 20)); const echo = await s.next(); s.close(); await s.closed; return echo.length", 1 << 20)
 
 
 class Browser:
@@ -132,6 +144,50 @@ class Server:
         return self.process.wait(timeout=20)
 
 
+class Nginx:
+    """nginx in front of a server. It writes down how many bytes a client was sent over each connection."""
+
+    def __init__(self, program, url):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        place = pathlib.Path(self.place.name)
+        self.log, self.url = place / "sent", f"http://127.0.0.1:{port}/"
+        temporary = "".join(f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (place / "nginx.conf").write_text(f"""
+            daemon off; pid {place}/pid; error_log {place}/error; worker_processes 1; events {{ worker_connections 1024; }}
+            http {{ log_format sent "$status $bytes_sent"; access_log {self.log} sent; {temporary}
+             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {url}; proxy_http_version 1.1; proxy_read_timeout 60s;
+              proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header Host $http_host; }} }} }}""")
+        self.process = subprocess.Popen([program, "-e", place / "error", "-c", place / "nginx.conf", "-p", place], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("nginx does not listen: " + (place / "error").read_text()[-300:]) from None
+                time.sleep(0.02)
+
+    def sent(self):
+        """How many bytes went over the last WebSocket that ended; waits for the first."""
+        deadline = time.monotonic() + 10
+        while True:
+            lines = [line.split() for line in self.log.read_text().splitlines() if line.startswith("101 ")]
+            if lines:
+                return int(lines[-1][1])
+            if time.monotonic() > deadline:
+                raise TimeoutError("nginx has written nothing down")
+            time.sleep(0.02)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.place.cleanup()
+
+
 class Cases:
     def __init__(self):
         self.passed = self.failed = 0
@@ -146,13 +202,21 @@ class Cases:
         print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": {seen}, expected {expected}"), flush=True)
 
 
-def echo(cases, browser, programs, mode):
-    server = Server(programs / "echo_server", "--port", "0", "--mode", mode)
-    page = browser.open(server.url)
-    for name, script, expected in ECHOES:
-        cases.check(f"{mode}: {name}", expected, lambda script=script: browser.run(page, HELPERS + script))
-    cases.check(f"{mode}: the server goes away", [[1001, True]] * 20, lambda: stop_under(browser, page, server))
-    cases.check(f"{mode}: the server ends well", 0, lambda: server.process.wait(timeout=20))
+def echo(cases, browser, programs, mode, *options, nginx=None):
+    server = Server(programs / "echo_server", "--port", "0", "--mode", mode, *options)
+    front = Nginx(nginx, server.url) if nginx else None
+    page = browser.open((front or server).url + ("?compressed" if options else ""))
+    title = " ".join([mode, *options]) + (" behind nginx" if front else "")
+    if front:
+        # A megabyte of x, each way: some thousand bytes.
+        cases.check(f"{title}: 1 MiB comes back", LARGE[1], lambda: browser.run(page, HELPERS + LARGE[0]))
+        cases.check(f"{title}: and is compressed", True, lambda: front.sent() < 20000)
+    for name, script, expected in ECHOES + (COMPRESSED if options else []):
+        cases.check(f"{title}: {name}", expected, lambda script=script: browser.run(page, HELPERS + script))
+    cases.check(f"{title}: the server goes away", [[1001, True]] * 20, lambda: stop_under(browser, page, server))
+    cases.check(f"{title}: the server ends well", 0, lambda: server.process.wait(timeout=20))
+    if front:
+        front.stop()
 
 
 def stop_under(browser, page, server):
@@ -192,7 +256,7 @@ def chat(cases, browser, programs):
 
 
 def main():
-    program, programs, cases = sys.argv[1], pathlib.Path(sys.argv[2]), Cases()
+    program, programs, nginx, cases = sys.argv[1], pathlib.Path(sys.argv[2]), (sys.argv[3:] or [None])[0], Cases()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(program, profile)
         try:
@@ -203,10 +267,17 @@ def main():
         try:
             for mode in ("blocking", "loop"):
                 echo(cases, browser, programs, mode)
+                echo(cases, browser, programs, mode, "--deflate")
+                echo(cases, browser, programs, mode, "--deflate", "--context-takeover")
+                if nginx:
+                    echo(cases, browser, programs, mode, "--deflate", nginx=nginx)
+                    echo(cases, browser, programs, mode, "--deflate", "--context-takeover", nginx=nginx)
+                else:
+                    print("skipped - behind nginx, which is not here: apt-get install nginx-light", flush=True)
             chat(cases, browser, programs)
         finally:
             browser.close()
-    print(f"{version}: {cases.passed} passed, {cases.failed} failed")
+    print(f"{version}: {cases.passed} passed, {cases.failed} failed" + ("" if nginx else ", some skipped: no nginx"))
     return 0 if cases.failed == 0 and cases.passed > 0 else 1
 
 

@@ -440,6 +440,36 @@ static void a_drain_says_goodbye_to_everybody(size_t row) {
   drain_close(&drain);
 }
 
+/* A client that has its 101 while a drain is under way hears of it like everybody else. */
+static void who_is_upgraded_during_a_drain_is_told_too(size_t row) {
+  static const uint8_t goodbye[] = {0x03, 0xe9};
+  ws_handle request = WS_NO_HANDLE, websocket = WS_NO_HANDLE;
+  drain drain;
+  pair pair;
+  int peer;
+  check_label("%s", delivery_name(deliveries[row]));
+  REQUIRE(drain_open(&drain, deliveries[row]));
+  peer = asks(&drain.server, "/");
+  REQUIRE(loop_accept(&drain.server.loop, drain.server.listener, &request));
+  REQUIRE_STATUS(WS_PENDING, ws_drain(drain.server.listener, 1001, 0, 5000));
+  loop_pass(&drain.server.loop, 10);
+  REQUIRE(loop_complete(&drain.server.loop, request, &websocket));
+  REQUIRE(CLOSE_HANDLE(&drain.server.loop, request));
+  CHECK_NUMBER(101, status_of(&drain.server, peer));
+  for (int i = 0; i <= DRAINED; i++) {
+    memset(&pair, 0, sizeof pair);
+    pair.role = LIBRARY_IS_SERVER;
+    pair.peer = i == 0 ? peer : drain.peers[i - 1];
+    CHECK(LOOP_PEER_GETS(&drain.server.loop, &pair, PEER_FIN | PEER_CLOSE, goodbye, 2));
+    if (i < DRAINED) CHECK_NUMBER(0, loop_count(drain.server.listener, WS_EVENT_DRAINED));
+    CHECK(pair_peer_closes(&pair, 1001, ""));
+  }
+  CHECK(HEARS(&drain.server.loop, drain.server.listener, WS_EVENT_DRAINED, WS_OK) != NULL);
+  CHECK(CLOSE_HANDLE(&drain.server.loop, websocket));
+  (void)close(peer);
+  drain_close(&drain);
+}
+
 /* Who does not answer is cut at the deadline. */
 static void a_drain_cuts_the_rest(size_t row) {
   uint64_t begin, took;
@@ -564,6 +594,7 @@ int main(int argc, char **argv) {
       CHECK_ROWS(websockets_are_limited, deliveries),
       CHECK_ROWS(unanswered_requests_are_limited, deliveries),
       CHECK_ROWS(a_drain_says_goodbye_to_everybody, deliveries),
+      CHECK_ROWS(who_is_upgraded_during_a_drain_is_told_too, deliveries),
       CHECK_ROWS(a_drain_cuts_the_rest, deliveries),
       CHECK_ROWS(an_empty_drain_is_over_at_once, deliveries),
       CHECK_ROWS(a_drain_ends_with_its_listener, deliveries),
