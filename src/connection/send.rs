@@ -63,6 +63,11 @@ impl<'c> Turn<'c> {
         outbox.take_turn().map(|encoder| Turn { connection, encoder, deflating: None, has_sent: false, is_held: true })
     }
 
+    /// The turn that this thread took without a guard, outside of a fragmented message.
+    fn taken(connection: &'c Connection) -> Turn<'c> {
+        Turn { connection, encoder: Encoder::default(), deflating: None, has_sent: false, is_held: true }
+    }
+
     /// Checks what is to be sent, and makes the header. Nothing is changed until a byte of it has left.
     #[inline]
     pub fn begin(&self, message: &Outgoing<'_>) -> Result<Beginning> {

@@ -7,7 +7,7 @@ use std::io;
 use super::{Beginning, Turn};
 use crate::bytes::mask;
 use crate::bytes::utf8::Utf8;
-use crate::connection::Connection;
+use crate::connection::{Connection, Counted};
 use crate::error::Result;
 use crate::protocol::{MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MaskingKey, MessageKind, Role};
 use crate::transport::Patience;
@@ -39,21 +39,45 @@ impl Connection {
         {
             return Ok(AtOnce::NotUsual);
         }
-        let mut outbox = self.outbox();
-        if !outbox.may_send_at_once() {
-            return Ok(AtOnce::NotUsual);
-        }
-        let Some(turn) = Turn::take(self, &mut outbox) else { return Ok(AtOnce::NotUsual) };
-        drop(outbox);
         let key = (self.role() == Role::Client).then(self.sources.masking_key);
         let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
         let length = write_small_frame(&mut bytes, kind, payload, key);
-        match self.stream.send(&bytes[..length], &[], Patience::Slice) {
+        {
+            let mut outbox = self.outbox();
+            if !outbox.may_send_at_once() || outbox.take_turn().is_none() {
+                return Ok(AtOnce::NotUsual);
+            }
+        }
+        // From here to its end nothing can panic: the turn needs no guard.
+        let sent = self.stream.send(&bytes[..length], &[], Patience::Slice);
+        if sent.as_ref().is_ok_and(|sent| *sent == length) && !self.stream.wants_write() {
+            let mut outbox = self.outbox();
+            if outbox.is_all_but_turn() {
+                outbox.counted.add(Counted::frame(length, true));
+                outbox.put_turn(None);
+                return Ok(AtOnce::Done);
+            }
+        }
+        self.end_at_once(kind, payload.len(), key, length, sent)
+    }
+
+    /// Not all of it has left, or others have left something meanwhile.
+    #[inline(never)]
+    fn end_at_once(
+        &self,
+        kind: MessageKind,
+        payload_length: usize,
+        key: Option<MaskingKey>,
+        length: usize,
+        sent: io::Result<usize>,
+    ) -> Result<AtOnce<'_>> {
+        let turn = Turn::taken(self);
+        match sent {
             Ok(sent) if sent == length => {
                 turn.end(length, true);
                 Ok(AtOnce::Done)
             }
-            Ok(sent) => turn.begin_whole(kind, payload.len(), key).map(|beginning| AtOnce::Begun(turn, beginning, sent)),
+            Ok(sent) => turn.begin_whole(kind, payload_length, key).map(|beginning| AtOnce::Begun(turn, beginning, sent)),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(AtOnce::NotUsual),
             Err(error) => Err(self.sending_failed(&error)),
         }

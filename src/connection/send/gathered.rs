@@ -9,7 +9,7 @@ use crate::bytes::mask;
 use crate::bytes::utf8::Utf8;
 use crate::connection::queue::Segment;
 use crate::connection::{Connection, Counted};
-use crate::protocol::{Encoder, MAX_FRAME_HEADER, MessageKind, Role};
+use crate::protocol::{MAX_FRAME_HEADER, MessageKind, Role};
 use crate::transport::Patience;
 
 /// Frames that are larger are not gathered here.
@@ -29,9 +29,7 @@ pub struct Gathered {
 
 impl Gathered {
     /// None, without memory.
-    pub const fn new() -> Gathered {
-        Gathered { bytes: Vec::new(), length: 0, frames: 0 }
-    }
+    pub const NONE: Gathered = Gathered { bytes: Vec::new(), length: 0, frames: 0 };
 
     /// Whether another frame of this size has room.
     #[inline]
@@ -129,7 +127,7 @@ impl Connection {
     /// Not all has left, or there is more than that to see to.
     #[cold]
     fn end_gathered(&self, gathered: &Gathered, counted: Counted, sent: io::Result<usize>) {
-        let turn = Turn { connection: self, encoder: Encoder::default(), deflating: None, has_sent: false, is_held: true };
+        let turn = Turn::taken(self);
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) if super::queued::is_nothing(&error) => 0,

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::socket::Socket;
 use crate::connection::Gathered;
@@ -13,7 +14,22 @@ use crate::protocol::MessageKind;
 
 thread_local! {
     static ANSWERING: RefCell<Answering> =
-        const { RefCell::new(Answering { ticket: 0, socket: None, gathered: Gathered::new(), has_turn: false }) };
+        const { RefCell::new(Answering { ticket: 0, socket: None, gathered: Gathered::NONE, has_turn: false }) };
+}
+
+/// A loop was made in this process.
+static HAS_ANY: AtomicBool = AtomicBool::new(false);
+
+/// Whether a thread could be answering at all. A program without loops is spared the question.
+#[inline]
+pub fn has_any() -> bool {
+    // Relaxed: a thread that answers has seen its loop being made.
+    HAS_ANY.load(Ordering::Relaxed)
+}
+
+/// There is a loop.
+pub(super) fn note_a_loop() {
+    HAS_ANY.store(true, Ordering::Relaxed);
 }
 
 struct Answering {

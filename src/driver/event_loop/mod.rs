@@ -27,7 +27,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use answering::answer;
+pub use answering::{answer, has_any};
 pub use event::{Delivery, Event, EventKind, Notify, OpaqueCallback, OwnedEvent, Recipient};
 pub use socket::{Answer, Posted, Socket};
 pub use task::{Task, TaskSign, TaskStep, Told};
@@ -188,6 +188,7 @@ impl Shared {
         let poll = mio::Poll::new().map_err(no_loop)?;
         let registry = poll.registry().try_clone().map_err(no_loop)?;
         let waker = mio::Waker::new(&registry, WAKE).map_err(no_loop)?;
+        answering::note_a_loop();
         Ok(Arc::new(Shared {
             inbox: Inbox::default(),
             waker,
