@@ -237,6 +237,7 @@ impl Connection {
         duration(self.hot.send_timeout_ms.load(Ordering::Relaxed))
     }
 
+    #[inline(always)]
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         lock(&self.outbox)
     }

@@ -125,6 +125,14 @@ impl Outbox {
         Some(self.encoder)
     }
 
+    /// Takes the writer turn for a small message that goes at once, if it may.
+    #[inline]
+    pub(super) fn take_turn_at_once(&mut self) -> bool {
+        let may = self.may_send_at_once();
+        self.is_writing |= may;
+        may
+    }
+
     /// Gives the writer turn back, with the sender's state if a data frame was written with it.
     #[inline]
     pub(super) fn put_turn(&mut self, encoder: Option<Encoder>) {
@@ -326,7 +334,7 @@ impl Outbox {
     /// Whether nothing waits but for whoever has the turn to give it back: nobody to be woken, nothing to be written, nothing to be told.
     #[inline]
     pub(super) fn is_all_but_turn(&self) -> bool {
-        self.pending.is_none() && self.end.is_none() && self.waiting == 0 && !self.ends_when_empty && !self.wants_room
+        self.pending.is_none() && self.end.is_none() && self.waiting == 0 && !(self.ends_when_empty | self.wants_room)
     }
 
     /// Whether a data frame may be sent: the failure, or 4317 after a close frame.

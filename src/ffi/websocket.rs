@@ -12,7 +12,7 @@ use super::pointer::{self, Out, OutBytes, Parts};
 use super::types::{ws_buffer_type, ws_bytes, ws_handle, ws_status};
 use crate::connection::{CallerBuffer, Connection, Outgoing, Received};
 use crate::driver::blocking::{self, WholeMessage};
-use crate::driver::event_loop::{self, Answer, Posted};
+use crate::driver::event_loop::{self, Answer, Posted, Socket};
 use crate::error::{Error, Result, Status};
 use crate::handle::{self, Entry, Kind, Object, Ticket};
 use crate::protocol::{CloseFrame, CloseStatus, MAX_CONTROL_PAYLOAD, MAX_REASON, MessageKind, Piece};
@@ -198,7 +198,7 @@ unsafe fn is_answer(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const
 
 /// # Safety
 /// See [`ws_send`].
-#[inline(never)]
+#[inline(always)]
 unsafe fn send(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
     boundary::operation(websocket, || {
         // SAFETY: the caller keeps the header's promise about pointers.
@@ -206,12 +206,16 @@ unsafe fn send(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_vo
         let entry = find(websocket)?;
         let (kind, ends_message) = kind_of_type(r#type)?;
         match &entry.object {
-            Object::LoopSocket(socket) => socket
-                .send(&Outgoing { kind, ends_message, must_be_whole: false, uncompressed: false, parts: &[payload] }, None)
-                .map(|_| ()),
-            _ => blocking::send(entry.websocket()?, kind, ends_message, payload),
+            Object::WebSocket(connection) => blocking::send(connection, kind, ends_message, payload),
+            Object::LoopSocket(socket) => send_on_loop(socket, kind, ends_message, payload),
+            _ => entry.websocket().map(|_| ()),
         }
     })
+}
+
+#[inline(never)]
+fn send_on_loop(socket: &Arc<Socket>, kind: MessageKind, ends_message: bool, payload: &[u8]) -> Result<()> {
+    socket.send(&Outgoing { kind, ends_message, must_be_whole: false, uncompressed: false, parts: &[payload] }, None).map(|_| ())
 }
 
 /// Closes a connection in good order: sends a close frame unless one was sent, discards what still comes, and waits for the

@@ -42,23 +42,26 @@ impl Connection {
         let key = (self.role() == Role::Client).then(self.sources.masking_key);
         let mut bytes = [0; MAX_FRAME_HEADER + AT_ONCE];
         let length = write_small_frame(&mut bytes, kind, payload, key);
-        {
-            let mut outbox = self.outbox();
-            if !outbox.may_send_at_once() || outbox.take_turn().is_none() {
-                return Ok(AtOnce::NotUsual);
-            }
+        if !self.outbox().take_turn_at_once() {
+            return Ok(AtOnce::NotUsual);
         }
         // From here to its end nothing can panic: the turn needs no guard.
-        let sent = self.stream.send(&bytes[..length], &[], Patience::Slice);
-        if sent.as_ref().is_ok_and(|sent| *sent == length) && !self.stream.wants_write() {
-            let mut outbox = self.outbox();
-            if outbox.is_all_but_turn() {
-                outbox.counted.add(Counted::frame(length, true));
-                outbox.put_turn(None);
-                return Ok(AtOnce::Done);
-            }
+        match self.stream.send(&bytes[..length], &[], Patience::Slice) {
+            Ok(sent) if sent == length && self.ends_at_once(length) => Ok(AtOnce::Done),
+            sent => self.end_at_once(kind, payload.len(), key, length, sent),
         }
-        self.end_at_once(kind, payload.len(), key, length, sent)
+    }
+
+    /// All has left: gives the turn back, if there is nothing else to do.
+    #[inline(always)]
+    fn ends_at_once(&self, length: usize) -> bool {
+        let mut outbox = self.outbox();
+        let is_all = outbox.is_all_but_turn() && !self.stream.wants_write();
+        if is_all {
+            outbox.counted.add(Counted::frame(length, true));
+            outbox.put_turn(None);
+        }
+        is_all
     }
 
     /// Not all of it has left, or others have left something meanwhile.

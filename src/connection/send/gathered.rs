@@ -71,8 +71,7 @@ impl Connection {
         if self.deflating.is_some() || !gathered.make_room() {
             return false;
         }
-        let mut outbox = self.outbox();
-        outbox.may_send_at_once() && outbox.take_turn().is_some()
+        self.outbox().take_turn_at_once()
     }
 
     /// Gathers a whole message for which there is room; false if it is not one that may be gathered.
