@@ -272,7 +272,7 @@ impl ReceiveClaim<'_> {
 
 impl ReceiveClaim<'_> {
     /// Gives the half back. The same as dropping the claim, without the code that looks whether it was given back already.
-    #[inline]
+    #[inline(always)]
     pub fn give_back(mut self) {
         self.put_back();
         std::mem::forget(self);

@@ -196,7 +196,7 @@ impl ReceiveHalf {
         self.step_plain(connection, room, patience)
     }
 
-    #[inline]
+    #[inline(always)]
     fn step_plain(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Step> {
         if self.has_input()
             && let Some(received) = self.drain(connection, room)?
@@ -423,11 +423,10 @@ impl ReceiveHalf {
     }
 
     /// What a system call came to.
-    #[inline]
+    #[inline(always)]
     fn count(&mut self, connection: &Connection, received: io::Result<usize>, capacity: usize) -> Result<usize, ReadError> {
         if connection.stream.wants_write() {
-            // An alert of the encryption: it leaves by the writer turn, like every byte.
-            connection.flush();
+            flush_alert(connection);
         }
         match received {
             Ok(0) => Err(ReadError::Other(ended())),
@@ -503,6 +502,13 @@ fn is_nothing(error: &io::Error) -> bool {
 /// Pieces are bounded only if the program asks for it; fragments always are.
 fn limits(options: &Options) -> Limits {
     Limits { max_message: options.max_message.unwrap_or(u64::MAX), max_fragments: options.max_fragments }
+}
+
+/// An alert of the encryption: it leaves by the writer turn, like every byte.
+#[cold]
+#[inline(never)]
+fn flush_alert(connection: &Connection) {
+    connection.flush();
 }
 
 fn lost(error: &io::Error) -> Error {

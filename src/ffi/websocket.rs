@@ -85,6 +85,7 @@ fn peer_close(websocket: ws_handle) -> Result<(u16, Vec<u8>)> {
 }
 
 /// Passes on what a call returned, and tells the log of close frames if the call may have met one.
+#[inline(never)]
 fn telling<T>(connection: &Connection, result: Result<T>, is_close: impl FnOnce(&T) -> bool) -> Result<T> {
     if result.as_ref().map_or(true, is_close) {
         connection.log_close_frames();
@@ -131,18 +132,15 @@ pub unsafe extern "C" fn ws_receive(
             unsafe { (pointer::buffer(buffer, length, "buffer")?, Out::new(received, "received")?, Out::new(r#type, "type")?) };
         let entry = find(websocket)?;
         let found = match &entry.object {
-            Object::LoopSocket(socket) => {
-                // SAFETY: the program keeps the buffer until the event that ends the receive (header, chapter 1).
-                match socket.receive(Posted::Buffer(unsafe { CallerBuffer::new(buffer) }))? {
-                    Answer::Done(found) => found,
-                    Answer::Pending => return Ok(Ended::Pending),
-                }
-            }
-            _ => {
-                let connection = entry.websocket()?;
-                let result = blocking::receive(connection, buffer);
-                telling(connection, result, |received| *received == Received::Close)?
-            }
+            Object::WebSocket(connection) => match blocking::receive(connection, buffer) {
+                Ok(found @ Received::Piece(_)) => found,
+                result => telling(connection, result, |_| true)?,
+            },
+            Object::LoopSocket(socket) => match receive_on_loop(socket, buffer)? {
+                Answer::Done(found) => found,
+                Answer::Pending => return Ok(Ended::Pending),
+            },
+            _ => return entry.websocket().map(|_| Ended::Done),
         };
         let (count, number) = match found {
             Received::Piece(piece) => (piece.length, type_of_piece(piece)),
@@ -152,6 +150,12 @@ pub unsafe extern "C" fn ws_receive(
         buffer_type.write(number);
         Ok(Ended::Done)
     })
+}
+
+#[inline(never)]
+fn receive_on_loop(socket: &Arc<Socket>, buffer: &mut [u8]) -> Result<Answer<Received>> {
+    // SAFETY: the program keeps the buffer until the event that ends the receive (header, chapter 9).
+    socket.receive(Posted::Buffer(unsafe { CallerBuffer::new(buffer) }))
 }
 
 /// Sends a message, or a part of one, as one frame.

@@ -46,8 +46,16 @@ impl Stream {
     }
 
     /// Receives into two pieces of memory; 0 = the peer has ended its side.
-    #[inline]
+    #[inline(always)]
     pub fn receive(&self, first: &mut [u8], second: &mut [u8], patience: Patience) -> io::Result<usize> {
+        if self.encryption.is_none() {
+            return wait::receive(self.socket.as_fd(), first, second, patience);
+        }
+        self.receive_secured(first, second, patience)
+    }
+
+    #[inline(never)]
+    fn receive_secured(&self, first: &mut [u8], second: &mut [u8], patience: Patience) -> io::Result<usize> {
         match &self.encryption {
             None => wait::receive(self.socket.as_fd(), first, second, patience),
             Some(secured) => secured.receive(&self.socket, first, second, patience),
@@ -56,8 +64,16 @@ impl Stream {
 
     /// Sends from two pieces of memory; possibly less than all. What is left must come again, as the beginning of the next call: encrypted
     /// bytes can only be sent as they are.
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, first: &[u8], second: &[u8], patience: Patience) -> io::Result<usize> {
+        if self.encryption.is_none() {
+            return wait::send(self.socket.as_fd(), first, second, patience);
+        }
+        self.send_secured(first, second, patience)
+    }
+
+    #[inline(never)]
+    fn send_secured(&self, first: &[u8], second: &[u8], patience: Patience) -> io::Result<usize> {
         match &self.encryption {
             None => wait::send(self.socket.as_fd(), first, second, patience),
             Some(secured) => secured.send(&self.socket, &mut [first, second], patience),
