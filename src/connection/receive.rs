@@ -326,7 +326,7 @@ impl ReceiveHalf {
     }
 
     /// Between frames, on a connection where little comes at a time: into the stack, so that no buffer is taken at all.
-    #[inline]
+    #[inline(always)]
     fn read_small(&mut self, connection: &Connection, room: &mut [u8], patience: Patience) -> Result<Option<Received>, ReadError> {
         let mut small = [0; SMALL];
         let count = self.count(connection, connection.stream.receive(&mut small, &mut [], patience), SMALL)?;

@@ -3,10 +3,11 @@
 //! Each is counted by a guard that whoever is counted holds. Out of scope: what happens to those for whom there is no room.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::connection::Agreed;
 use crate::driver::blocking::StopSign;
+use crate::driver::event_loop::{Shared, TaskSign};
 
 /// What the requests and websockets of one listener share with it.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Doorway {
     pub sign: StopSign,
     handshakes: AtomicU32,
     websockets: AtomicU32,
+    /// Whoever accepts on a loop, while it waits for room for a handshake.
+    acceptor: Mutex<Option<(Weak<Shared>, Arc<TaskSign>)>>,
     /// What the last client agreed on.
     agreed: Mutex<Option<Arc<Agreed>>>,
 }
@@ -23,6 +26,20 @@ impl Doorway {
     /// Counts a handshake, unless there are `most` already; 0 = no limit.
     pub fn begin_handshake(self: &Arc<Self>, most: u32) -> Option<Handshaking> {
         enter(&self.handshakes, most).then(|| Handshaking(Arc::clone(self)))
+    }
+
+    /// The same for who accepts on a loop; `None`: it is stepped as soon as there is room.
+    pub fn begin_handshake_or_wait(self: &Arc<Self>, most: u32, shared: &Arc<Shared>, sign: &Arc<TaskSign>) -> Option<Handshaking> {
+        if let Some(handshaking) = self.begin_handshake(most) {
+            return Some(handshaking);
+        }
+        *self.acceptor() = Some((Arc::downgrade(shared), Arc::clone(sign)));
+        // One may have left in between, and found nobody to step.
+        self.begin_handshake(most)
+    }
+
+    fn acceptor(&self) -> MutexGuard<'_, Option<(Weak<Shared>, Arc<TaskSign>)>> {
+        self.acceptor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same as before, if it is the same.
@@ -54,6 +71,12 @@ impl Drop for Handshaking {
     fn drop(&mut self) {
         self.0.handshakes.fetch_sub(1, Ordering::SeqCst);
         self.0.sign.ring();
+        let acceptor = self.0.acceptor().take();
+        if let Some((shared, sign)) = acceptor
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.nudge(&sign);
+        }
     }
 }
 

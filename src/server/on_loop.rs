@@ -199,7 +199,8 @@ impl Listener {
             None => {
                 let sign = TaskSign::new();
                 waiting.acceptor = Some(Arc::clone(&sign));
-                let acceptor = Acceptor { listener: Arc::downgrade(self), hall: Arc::clone(hall), adopt, is_watched: false };
+                let acceptor =
+                    Acceptor { listener: Arc::downgrade(self), hall: Arc::clone(hall), adopt, sign: Arc::clone(&sign), is_watched: false };
                 home.begin(sign, Box::new(acceptor));
             }
         }
@@ -259,6 +260,7 @@ struct Acceptor {
     listener: Weak<Listener>,
     hall: Arc<Hall>,
     adopt: AdoptRequest,
+    sign: Arc<TaskSign>,
     /// The system was told of its sockets.
     is_watched: bool,
 }
@@ -273,7 +275,7 @@ impl Acceptor {
             return None;
         }
         drop(waiting);
-        listener.doorway.begin_handshake(options.max_handshakes)
+        listener.doorway.begin_handshake_or_wait(options.max_handshakes, self.hall.home.shared(), &self.sign)
     }
 
     fn begin_arrival(&self, listener: &Listener, stream: Stream, handshaking: Handshaking, told: &mut Told) -> Result<()> {
@@ -736,7 +738,8 @@ impl Task for Drain {
                 socket.stream().shut_down();
             }
         }
-        if self.sockets.is_empty() && !is_somebody_coming {
+        // Who has not asked for anything by the deadline is not waited for.
+        if self.sockets.is_empty() && (is_late || !is_somebody_coming) {
             told.event(&self.recipient, OwnedEvent::of(EventKind::Drained));
             return TaskStep::Done;
         }

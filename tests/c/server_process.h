@@ -70,6 +70,20 @@ static inline int server_settled(const server *server, const char *folder, int e
   return count;
 }
 
+/* What it has when its first clients have gone: waits until the number has not changed for a while, but not for long. */
+static inline int server_at_ease(const server *server, const char *folder) {
+  int count = server_entries(server, folder);
+  uint64_t since = check_now_ms();
+  for (uint64_t until = since + 5000; check_now_ms() < since + 300 && check_now_ms() < until;) {
+    const struct timespec moment = {0, 20000000};
+    int now;
+    (void)nanosleep(&moment, NULL);
+    now = server_entries(server, folder);
+    if (now != count) count = now, since = check_now_ms();
+  }
+  return count;
+}
+
 /* Asks it to stop; whether it did so with status 0. */
 static inline bool server_stop(server *server) {
   int status = 0;
