@@ -19,8 +19,9 @@ build_tree() {
 run_ctest() {
   local directory=$1 status=0
   shift
-  # A program of many cases against the clock may be starved on a busy machine: it gets a second try, which the summary tells.
-  ctest --test-dir "$directory" --output-on-failure --no-tests=error --repeat until-pass:2 -j "$(processors)" "$@" > build/ctest.out 2>&1 || status=$?
+  # Most of them wait most of the time, so more run at once than there are processors. One of many cases against the clock may be starved on a busy
+  # machine: it gets a second try, which the summary tells.
+  ctest --test-dir "$directory" --output-on-failure --no-tests=error --repeat until-pass:2 -j $(($(processors) * 2)) "$@" > build/ctest.out 2>&1 || status=$?
   cat build/ctest.out
   echo "summary: $(sed -n 's/^[0-9]*% tests passed, \(.*\) tests failed out of \(.*\)/\2 tests, \1 failed/p' build/ctest.out)$(
     grep -q 'did not run' build/ctest.out && echo ', some skipped: see the log')$(
@@ -146,7 +147,8 @@ step_install() {
 
 step_asan() {
   build_tree asan
-  run_ctest build/asan
+  # Of what is compiled in several ways, one.
+  run_ctest build/asan -E '^test_(cpp20_|winhttp_.*_cpp$)'
 }
 
 # The examples, and the tests of the header, the shim and the C++ header, under memcheck. A leak counts if nothing points to it any more. Most of

@@ -255,6 +255,7 @@ static void a_wrong_frame_ends_the_connection(size_t row) {
 
 static void nothing_is_compressed_that_was_not_agreed_on(size_t row) {
   pair pair;
+  pair_fields = "";
   check_label("%s", pair_role_name(roles[row]));
   REQUIRE(pair_open(&pair, roles[row]));
   REQUIRE(pair_peer_sends(&pair, PEER_FIN | PEER_TEXT | RSV1, HELLO, 7));
