@@ -180,24 +180,37 @@ fn receive_on_loop(socket: &Arc<Socket>, buffer: &mut [u8]) -> Result<Answer<Rec
 /// As WinHttpWebSocketSend. RFC 6455 §5.4, §6.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ws_send(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
-    // SAFETY: the caller keeps the header's promise about pointers, here and below.
-    if event_loop::has_any() && unsafe { is_answer(websocket, r#type, buffer, length) } {
-        return WS_OK as ws_status;
+    if event_loop::has_any() {
+        // SAFETY: the caller keeps the header's promise about pointers, here and below.
+        return unsafe { send_among_loops(websocket, r#type, buffer, length) };
     }
     // SAFETY: as above.
     unsafe { send(websocket, r#type, buffer, length) }
 }
 
-/// What a server does most: it answers the event that this thread is in. False if it was something else, and nothing was sent.
+/// Where there are loops, what a server does most is to answer the event that the thread is in.
 ///
 /// # Safety
 /// See [`ws_send`].
 #[inline(never)]
-unsafe fn is_answer(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> bool {
-    let Some(kind) = kind_of_whole(r#type) else { return false };
+unsafe fn send_among_loops(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
+    if let Some(kind) = kind_of_whole(r#type)
+        // SAFETY: the caller keeps the header's promise about pointers, here and below.
+        && let Some(payload) = unsafe { pointer::plain_bytes(buffer, length) }
+        && boundary::is_done(|| event_loop::answer(websocket, kind, payload))
+    {
+        return WS_OK as ws_status;
+    }
+    // SAFETY: as above.
+    unsafe { send_otherwise(websocket, r#type, buffer, length) }
+}
+
+/// # Safety
+/// See [`ws_send`].
+#[inline(never)]
+unsafe fn send_otherwise(websocket: ws_handle, r#type: ws_buffer_type, buffer: *const c_void, length: usize) -> ws_status {
     // SAFETY: the caller keeps the header's promise about pointers.
-    let Some(payload) = (unsafe { pointer::plain_bytes(buffer, length) }) else { return false };
-    boundary::is_done(|| event_loop::answer(websocket, kind, payload))
+    unsafe { send(websocket, r#type, buffer, length) }
 }
 
 /// # Safety
