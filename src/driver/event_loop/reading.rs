@@ -105,13 +105,14 @@ enum Outcome {
 
 impl Reader {
     pub(super) fn new() -> Reader {
+        let now = clock::now();
         Reader {
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
             given: Vec::new(),
             messages: Vec::new(),
-            now: clock::now(),
-            now_ms: 0,
+            now,
+            now_ms: now.as_millis() as u32,
             is_to_be_told: false,
             is_closing: false,
             chunk: None,
