@@ -155,7 +155,11 @@ static ws_status end(waiting *waiting) {
 static bool is_driven(ws_handle loop) {
   uint64_t until = check_now_ms() + PEER_WAIT_MS;
   ws_status status = WS_OK;
-  while (check_now_ms() < until && status == WS_OK) status = ws_loop_wait(loop, batch, LOOP_BATCH, &count, 0);
+  while (check_now_ms() < until && status == WS_OK) {
+    const struct timespec moment = {0, 1000000}; /* the other one's turn */
+    (void)nanosleep(&moment, NULL);
+    status = ws_loop_wait(loop, batch, LOOP_BATCH, &count, 0);
+  }
   return CHECK_STATUS(WS_ERROR_INVALID_OPERATION, status);
 }
 

@@ -12,13 +12,12 @@ static void everything_pending_is_cancelled(size_t row) {
   const ws_bytes part = {much, sizeof much};
   loop loop;
   pair pair;
-  int receives = loop_count(WS_NO_HANDLE, WS_EVENT_RECEIVED);
   REQUIRE(loop_pair(&loop, &pair, way->delivery, way->role));
   REQUIRE(POSTS(pair.websocket, room, sizeof room));
   REQUIRE_STATUS(WS_PENDING, ws_send_ex(pair.websocket, WS_BINARY_MESSAGE, WS_SEND_NOTIFY, &part, 1, much));
   REQUIRE_STATUS(WS_PENDING, ws_close(pair.websocket, 1000, NULL, 0));
   CHECK(CLOSE_HANDLE(&loop, pair.websocket));
-  CHECK_NUMBER(receives + 1, loop_count(pair.websocket, WS_EVENT_RECEIVED));
+  CHECK_NUMBER(1, loop_count(pair.websocket, WS_EVENT_RECEIVED));
   CHECK_NUMBER(1, loop_count(pair.websocket, WS_EVENT_SENT));
   CHECK_NUMBER(1, loop_count(pair.websocket, WS_EVENT_CLOSE_COMPLETE));
   CHECK(HEARS(&loop, pair.websocket, WS_EVENT_RECEIVED, WS_ERROR_CANCELLED) != NULL);

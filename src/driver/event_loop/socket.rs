@@ -219,7 +219,8 @@ impl Socket {
             Status::PeerLost | Status::Connection => {
                 self.connection.fail(&error);
                 self.connection.stream().shut_down();
-                error
+                // The first reason explains everything after it.
+                self.connection.failure().unwrap_or(error)
             }
             // RFC 6455 §7.1.7: the close frame that says why has been sent; it must not be destroyed by a reset.
             _ => {
