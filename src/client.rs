@@ -3,7 +3,7 @@
 //! In scope: what a request holds between its calls, and in which order they may come. Out of scope: connecting and waiting (`driver`), and
 //! the rules of the upgrade (`protocol::handshake`).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::connection::opening::{Opening, Plan, Reply};
 use crate::connection::{Agreed, Connection, DeflatePool, Upgraded};
@@ -16,6 +16,7 @@ use crate::options::{Options, SharedOptions};
 use crate::protocol::handshake::{Agreement, is_reserved_header};
 use crate::protocol::{Role, Url, deflate};
 use crate::session::Session;
+use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::transport::tls::{self, Configurations, Security};
 
@@ -121,12 +122,12 @@ impl Request {
 
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        Arc::clone(&lock(&self.options))
+        Arc::clone(&self.options.lock())
     }
 
     /// Changes the options; they take effect with the next handshake.
     pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let mut options = lock(&self.options);
+        let mut options = self.options.lock();
         let mut changed = Options::clone(&options);
         change(&mut changed)?;
         *options = Arc::new(changed);
@@ -135,7 +136,7 @@ impl Request {
 
     /// The URL, canonical; after the handshake that of the server which has answered.
     pub fn url(&self) -> String {
-        match &*lock(&self.state) {
+        match &*self.state.lock() {
             State::Answered(answer) => answer.url.clone(),
             _ => self.url.to_string(),
         }
@@ -146,7 +147,7 @@ impl Request {
         if is_reserved_header(name) {
             return Err(Error::new(Status::InvalidHeader, format!("the header {name} is the handshake's own")));
         }
-        let mut headers = lock(&self.headers);
+        let mut headers = self.headers.lock();
         if name.eq_ignore_ascii_case("Host") && headers.has("Host") {
             return Err(Error::new(Status::InvalidHeader, "the header Host was added already"));
         }
@@ -164,7 +165,7 @@ impl Request {
         if [&credentials.user, &credentials.password].iter().any(|text| text.contains(char::is_control)) {
             return refused("a user name or password cannot have control characters");
         }
-        let mut logins = lock(&self.logins);
+        let mut logins = self.logins.lock();
         let known = if of_proxy { &mut logins.proxy } else { &mut logins.server };
         known.retain(|other| other.scheme != credentials.scheme);
         known.push(credentials);
@@ -185,8 +186,8 @@ impl Request {
     /// Begins a handshake, which whoever waits for it drives, and whose end [`Request::end_attempt`] must be told.
     fn begin_attempt(&self) -> Result<Opening> {
         let stream = self.begin()?;
-        let headers = lock(&self.headers).clone();
-        let Logins { server: credentials, proxy: proxy_credentials } = lock(&self.logins).clone();
+        let headers = self.headers.lock().clone();
+        let Logins { server: credentials, proxy: proxy_credentials } = self.logins.lock().clone();
         let (url, options, tls) = (self.url.clone(), self.options(), Arc::clone(&self.tls));
         let sources = &driver::OPENING_SOURCES;
         let plan = Plan { url, options, headers, credentials, proxy_credentials, stream, tls, sources };
@@ -199,13 +200,13 @@ impl Request {
             Ok(reply) => (State::Answered(Box::new(self.answer_of(reply))), Ok(())),
             Err(error) => (State::Fresh, Err(error)),
         };
-        *lock(&self.state) = next;
+        *self.state.lock() = next;
         result
     }
 
     /// Takes the attempt, with the socket for it if there is one.
     fn begin(&self) -> Result<Option<Stream>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let busy = |what| Err(Error::new(Status::IncorrectHandleState, what));
         match &*state {
             State::UnderWay => return busy("another thread is in the handshake of this request"),
@@ -263,13 +264,13 @@ impl Request {
     }
 
     fn needs_handshake(&self) -> bool {
-        matches!(&*lock(&self.state), State::Fresh | State::Connected(_))
+        matches!(&*self.state.lock(), State::Fresh | State::Connected(_))
     }
 
     /// The connection that the server has granted.
     fn take_connection(&self) -> Result<Connection> {
         let (stream, agreement, early) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let State::Answered(answer) = &mut *state else {
                 return Err(Error::new(Status::IncorrectHandleState, "another thread is in the handshake of this request"));
             };
@@ -341,7 +342,7 @@ impl Request {
     }
 
     fn answer<T>(&self, read: impl FnOnce(&mut Answer) -> Result<T>) -> Result<T> {
-        match &mut *lock(&self.state) {
+        match &mut *self.state.lock() {
             State::Answered(answer) => read(answer),
             _ => Err(Error::new(Status::IncorrectHandleState, "there is no answer yet: the handshake was not done").in_phase(Phase::Http)),
         }
@@ -360,8 +361,4 @@ impl Request {
             on_loop.stop(&Task::ALL, Error::new(Status::Cancelled, "the handle was closed meanwhile"));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@
 //! can be repeated. Out of scope: the protocol (`protocol::component`), and the program's memory (`ffi`).
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -16,6 +16,7 @@ use crate::options::{Options, SharedOptions};
 use crate::protocol::component::{Component, Memory, Surroundings};
 use crate::protocol::handshake::is_reserved_header;
 use crate::protocol::{MaskingKey, Role, Url};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A component and its surroundings.
 pub struct ProtocolComponent {
@@ -48,12 +49,12 @@ impl ProtocolComponent {
 
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        Arc::clone(&self.options.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.options.lock())
     }
 
     /// Changes the options: what is done next goes by them.
     pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut options = self.options.lock();
         let mut changed = Options::clone(&options);
         change(&mut changed)?;
         *options = Arc::new(changed);
@@ -158,11 +159,8 @@ impl ProtocolComponent {
 
     /// One caller at a time. A second one is told so and does not wait: it is the program's mistake.
     fn enter(&self) -> Result<MutexGuard<'_, Inside>> {
-        match self.inside.try_lock() {
-            Ok(inside) => Ok(inside),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Error::new(Status::InvalidOperation, "another thread is in a call on this component")),
-        }
+        let another = || Error::new(Status::InvalidOperation, "another thread is in a call on this component");
+        self.inside.try_lock().ok_or_else(another)
     }
 }
 

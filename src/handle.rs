@@ -8,8 +8,8 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client;
 use crate::component::ProtocolComponent;
@@ -22,6 +22,7 @@ use crate::http::Headers;
 use crate::server;
 use crate::server::{Listener, Seat};
 use crate::session::Session;
+use crate::sync::{Mutex, MutexGuard};
 
 mod address;
 mod table;
@@ -294,7 +295,7 @@ impl Entry {
     }
 
     fn record(&self) -> MutexGuard<'_, Option<Box<Record>>> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock()
     }
 }
 

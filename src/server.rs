@@ -4,7 +4,7 @@
 //! the upgrade (`protocol::handshake`).
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::connection::opening::{Arrival, Arrived};
 use crate::connection::{Agreed, Connection, DeflatePool, Upgraded};
@@ -17,6 +17,7 @@ use crate::protocol::deflate::Preferences;
 use crate::protocol::handshake::{Acceptance, ServerPolicy, ServerRefusal, Verdict, is_reserved_header, judge_request};
 use crate::protocol::{Role, Url, deflate, origin_form, path_of};
 use crate::session::Session;
+use crate::sync::Mutex;
 use crate::transport::Stream;
 use crate::transport::listen::{BindError, Host, ListenSockets};
 use crate::transport::tls::{self, Configurations, Security, ServerConfig};
@@ -86,7 +87,7 @@ impl Listener {
 
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        Arc::clone(&lock(&self.options))
+        Arc::clone(&self.options.lock())
     }
 
     /// Changes the options; requests accepted earlier keep theirs.
@@ -243,7 +244,7 @@ impl Request {
 
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        Arc::clone(&lock(&self.options))
+        Arc::clone(&self.options.lock())
     }
 
     /// Changes the options; the websocket inherits them.
@@ -256,7 +257,7 @@ impl Request {
         if is_reserved_header(name) {
             return Err(Error::new(Status::InvalidHeader, format!("the header {name} is the answer's own")));
         }
-        lock(&self.headers).push(name, value)?;
+        self.headers.lock().push(name, value)?;
         Ok(())
     }
 
@@ -278,7 +279,7 @@ impl Request {
             Err(error) => {
                 match arrival {
                     // The wait has ended, not the connection: another call goes on where this one was.
-                    Some(rest) if error.status() != Status::Timeout => *lock(&self.state) = State::Fresh(Box::new(rest)),
+                    Some(rest) if error.status() != Status::Timeout => *self.state.lock() = State::Fresh(Box::new(rest)),
                     _ => self.end("the connection was lost"),
                 }
                 Err(error)
@@ -295,7 +296,7 @@ impl Request {
         };
         match admitted {
             Ok(()) => {
-                *lock(&self.state) = State::Ready(stream, early);
+                *self.state.lock() = State::Ready(stream, early);
                 Ok(())
             }
             Err(refusal) => Err((stream, refusal)),
@@ -304,7 +305,7 @@ impl Request {
 
     /// Takes what is needed to read the head; `None` if it is here.
     fn begin(&self) -> Result<Option<Box<Arrival>>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::UnderWay) {
             State::Fresh(arrival) => Ok(Some(arrival)),
             other => {
@@ -321,8 +322,8 @@ impl Request {
 
     /// Nothing more will be answered: the next handshake may begin.
     fn end(&self, why: &'static str) {
-        *lock(&self.state) = State::Over(why);
-        let handshaking = lock(&self.handshaking).take();
+        *self.state.lock() = State::Over(why);
+        let handshaking = self.handshaking.lock().take();
         drop(handshaking);
     }
 
@@ -346,7 +347,7 @@ impl Request {
             Verdict::Refuse(refusal) => return Err(refusal),
         };
         let head = Head { method: head.method, target: head.target, headers: Arc::new(head.headers), acceptance, security };
-        *lock(&self.head) = Some(head);
+        *self.head.lock() = Some(head);
         Ok(())
     }
 
@@ -397,7 +398,7 @@ impl Request {
         sent?;
         let connection = Arc::new(self.make_connection(&head, acceptance, stream, &early, options)?);
         blocking::adopt(&connection, self.may_start_threads);
-        *lock(&self.seat) = seat;
+        *self.seat.lock() = seat;
         Ok(connection)
     }
 
@@ -430,7 +431,7 @@ impl Request {
 
     /// The place that the websocket just made has among those of its listener: whoever keeps the websocket keeps it.
     pub fn take_along_seat(&self) -> Option<Seat> {
-        lock(&self.seat).take()
+        self.seat.lock().take()
     }
 
     /// Answers with something other than a WebSocket, with `Content-Length` and `Connection: close`.
@@ -463,7 +464,7 @@ impl Request {
 
     /// The program's headers of an answer, and the name of the server.
     fn answer_headers(&self, options: &Options) -> Result<Headers> {
-        let mut headers = lock(&self.headers).clone();
+        let mut headers = self.headers.lock().clone();
         if let Some(name) = &options.user_agent
             && !headers.has("Server")
         {
@@ -473,7 +474,7 @@ impl Request {
     }
 
     fn take_ready(&self) -> Result<(Stream, Vec<u8>)> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::UnderWay) {
             State::Ready(stream, early) => Ok((stream, early)),
             other => {
@@ -485,7 +486,7 @@ impl Request {
     }
 
     fn head(&self) -> Result<Head> {
-        let head = lock(&self.head).clone();
+        let head = self.head.lock().clone();
         head.ok_or_else(|| Error::new(Status::IncorrectHandleState, "the request head was not read yet").in_phase(Phase::Http))
     }
 
@@ -554,13 +555,9 @@ impl Request {
 }
 
 fn change_options(options: &Mutex<SharedOptions>, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-    let mut options = lock(options);
+    let mut options = options.lock();
     let mut changed = Options::clone(&options);
     change(&mut changed)?;
     *options = Arc::new(changed);
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,12 @@
 //! A session: what its requests and listeners have in common.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::connection::DeflatePool;
 use crate::driver::event_loop::Loops;
 use crate::error::Result;
 use crate::options::{Options, SharedOptions};
+use crate::sync::Mutex;
 use crate::transport::tls::Configurations;
 
 /// A session. Closing it does not disturb what was made from it.
@@ -37,12 +38,12 @@ impl Session {
 
     /// The options as they are now: what a child inherits.
     pub fn options(&self) -> SharedOptions {
-        Arc::clone(&self.options.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.options.lock())
     }
 
     /// Changes the options; children made earlier keep theirs. If `change` fails, nothing is changed.
     pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let mut options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut options = self.options.lock();
         let mut changed = Options::clone(&options);
         change(&mut changed)?;
         *options = Arc::new(changed);

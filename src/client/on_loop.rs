@@ -3,15 +3,16 @@
 //! Out of scope: the handshake itself (`connection::opening`), and what a request holds ([`Request`](super::Request)).
 
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Request, lock};
+use super::Request;
 use crate::connection::Connection;
 use crate::connection::opening::{Opening, OpeningStep, Reply};
 use crate::driver::blocking::Task as Operation;
 use crate::driver::event_loop::{Answer, EventKind, Loops, Member, OwnedEvent, Recipient, Shared, Socket, Task, TaskSign, TaskStep, Told};
 use crate::error::{Error, Result, Status};
+use crate::sync::Mutex;
 
 /// Gives a connection its handle, a child of the request's: the number.
 pub type Adopt = fn(parent: &dyn Recipient, child: &Arc<Socket>) -> Result<u64>;
@@ -37,7 +38,7 @@ impl OnLoop {
 
     /// Ends what is under way of these operations; false if nothing is.
     pub(super) fn stop(&self, operations: &[Operation], reason: Error) -> bool {
-        let mut under_way = lock(&self.under_way);
+        let mut under_way = self.under_way.lock();
         match under_way.take_if(|under_way| operations.contains(&under_way.operation)) {
             Some(found) => {
                 drop(under_way);
@@ -86,7 +87,7 @@ impl Request {
         }
         let opening = self.begin_attempt()?;
         let sign = TaskSign::new();
-        *lock(&on_loop.under_way) = Some(UnderWay { sign: Arc::clone(&sign), shared: Arc::clone(&shared), operation });
+        *on_loop.under_way.lock() = Some(UnderWay { sign: Arc::clone(&sign), shared: Arc::clone(&shared), operation });
         let task = OpeningTask { request: Arc::clone(self), opening, recipient, adopt, member: Member::new(&shared), has_ended: false };
         shared.begin(sign, Box::new(task));
         Ok(Answer::Pending)
@@ -108,7 +109,7 @@ impl OpeningTask {
     fn end(&mut self, result: Result<Reply>, told: &mut Told) {
         self.has_ended = true;
         if let Ok(on_loop) = self.request.on_loop() {
-            *lock(&on_loop.under_way) = None;
+            *on_loop.under_way.lock() = None;
         }
         let result = self.request.end_attempt(result);
         let event = match self.adopt {

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use super::receive::Rested;
-use super::{Connection, ReceiveHalf, lock};
+use super::{Connection, ReceiveHalf};
 use crate::error::{Error, Result, Status};
 use crate::protocol::Piece;
-use crate::sync::{MutexGuard, PoisonError};
+use crate::sync::MutexGuard;
 
 /// Who holds the receive half.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,7 +113,7 @@ impl Connection {
     /// program has it, or if nothing can be received any more; or why the connection failed.
     #[inline]
     pub fn begin_receive(&self, room: &mut [u8]) -> Result<Begun<'_>> {
-        let mut slot = lock(&self.receive);
+        let mut slot = self.receive.lock();
         if slot.needs_care {
             drop(slot);
             return self.claim_receive().map(Begun::Claim);
@@ -137,11 +137,11 @@ impl Connection {
     /// Takes the receive half when there is something to look at first. The caretaker is waited for; it is quick.
     #[cold]
     pub fn claim_receive(&self) -> Result<ReceiveClaim<'_>> {
-        let mut slot = lock(&self.receive);
+        let mut slot = self.receive.lock();
         if slot.needs_care {
             drop(slot);
             self.check_may_receive()?;
-            slot = lock(&self.receive);
+            slot = self.receive.lock();
         }
         if slot.is_taken() && slot.holder == Holder::Caretaker {
             slot = self.wait_for_half(slot, Duration::MAX, |slot| slot.is_taken() && slot.holder == Holder::Caretaker);
@@ -154,18 +154,18 @@ impl Connection {
 
     /// Takes the receive half for the loop, which looks itself whether a receive is possible. `None`: somebody else has it for a moment.
     pub fn claim_for_loop(&self) -> Option<ReceiveClaim<'_>> {
-        self.take_half(&mut lock(&self.receive), Holder::User)
+        self.take_half(&mut self.receive.lock(), Holder::User)
     }
 
     /// Counts what came while the connection was at rest.
     #[inline]
     pub fn count_at_rest(&self, counted: Counted) {
-        lock(&self.receive).counted.add(counted);
+        self.receive.lock().counted.add(counted);
     }
 
     /// Whether a receive may begin on a connection at rest, as for every claim.
     pub fn check_at_rest(&self) -> Result<()> {
-        if lock(&self.receive).needs_care { self.check_may_receive() } else { Ok(()) }
+        if self.receive.lock().needs_care { self.check_may_receive() } else { Ok(()) }
     }
 
     /// Lets a connection rest on which nothing has come yet.
@@ -175,7 +175,7 @@ impl Connection {
 
     /// Takes the receive half as soon as it is free; `None` when `timeout` is over first.
     pub fn claim_receive_within(&self, timeout: Duration) -> Option<ReceiveClaim<'_>> {
-        let slot = lock(&self.receive);
+        let slot = self.receive.lock();
         let mut slot = self.wait_for_half(slot, timeout, |slot| slot.is_taken());
         self.take_half(&mut slot, Holder::User)
     }
@@ -183,7 +183,7 @@ impl Connection {
     /// Takes the receive half for the caretaker, if it is free and nobody of the program has had it since it had been taken `claims` times.
     /// The other case is the number of claims now.
     pub fn claim_for_caretaker(&self, claims: u32) -> Result<ReceiveClaim<'_>, u32> {
-        let mut slot = lock(&self.receive);
+        let mut slot = self.receive.lock();
         if slot.claims != claims {
             return Err(slot.claims);
         }
@@ -192,7 +192,7 @@ impl Connection {
 
     /// Whether a thread of the program is receiving.
     pub fn is_receiving(&self) -> bool {
-        let slot = lock(&self.receive);
+        let slot = self.receive.lock();
         slot.is_taken() && slot.holder == Holder::User
     }
 
@@ -203,8 +203,7 @@ impl Connection {
         condition: impl FnMut(&mut ReceiveSlot) -> bool,
     ) -> MutexGuard<'s, ReceiveSlot> {
         slot.waiting += 1;
-        let waited = self.receive_free.wait_timeout_while(slot, timeout, condition);
-        let (mut slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        self.receive_free.wait_while_for(&mut slot, condition, timeout);
         slot.waiting -= 1;
         slot
     }
@@ -233,14 +232,14 @@ impl Connection {
 
     /// Later receives must look whether they are possible.
     pub(super) fn bar_receives(&self) {
-        let mut slot = lock(&self.receive);
+        let mut slot = self.receive.lock();
         slot.is_barred = true;
         slot.needs_care = true;
     }
 
     /// Later receives must look at the options again.
     pub(super) fn renew_limits(&self) {
-        let mut slot = lock(&self.receive);
+        let mut slot = self.receive.lock();
         slot.options_changed = true;
         slot.needs_care = true;
     }
@@ -283,7 +282,7 @@ impl ReceiveClaim<'_> {
         let Some(half) = self.half.take() else { return false };
         match half.rest() {
             Ok(rested) => {
-                lock(&self.connection.receive).rest(rested);
+                self.connection.receive.lock().rest(rested);
                 std::mem::forget(self);
                 true
             }
@@ -298,7 +297,7 @@ impl ReceiveClaim<'_> {
     #[inline(always)]
     fn put_back(&mut self) {
         if let Some(half) = self.half.take() {
-            let mut slot = lock(&self.connection.receive);
+            let mut slot = self.connection.receive.lock();
             slot.half = Some(half);
             if slot.waiting > 0 {
                 self.connection.receive_free.notify_all();

@@ -6,7 +6,7 @@ use std::io;
 
 use super::outbox::Closing;
 use super::send::send_error;
-use super::{Connection, Operation, lock};
+use super::{Connection, Operation};
 use crate::error::{Error, Result, Status};
 use crate::protocol::{CloseFrame, CloseStatus, Role, Violation};
 
@@ -191,7 +191,7 @@ impl Connection {
     fn wake_all(&self) {
         self.bells.ring_all();
         // Under the mutex, so that a thread between its check and its wait is not missed.
-        let _outbox = lock(&self.outbox);
+        let _outbox = self.outbox.lock();
         self.turn_free.notify_all();
     }
 }

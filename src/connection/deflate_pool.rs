@@ -7,8 +7,6 @@ use crate::protocol::deflate::coder::{Deflater, Inflater};
 use crate::protocol::deflate::{Class, NoMemory, deflate_whole};
 use crate::sync::Mutex;
 
-use super::lock;
-
 /// How many states of either kind are kept: more than threads that are likely to be at it at once, and less than 4 MiB in all.
 const KEPT: usize = 8;
 
@@ -29,13 +27,13 @@ struct Idle {
 impl DeflatePool {
     /// A state that inflates, empty.
     pub fn take_inflater(&self) -> Result<Box<Inflater>, NoMemory> {
-        let idle = lock(&self.idle).inflaters.pop();
+        let idle = self.idle.lock().inflaters.pop();
         idle.map_or_else(|| Inflater::new().map(Box::new), Ok)
     }
 
     /// Gives one back, empty.
     pub fn put_inflater(&self, inflater: Box<Inflater>) {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         if idle.inflaters.len() < KEPT {
             idle.inflaters.push(inflater);
         }
@@ -43,7 +41,7 @@ impl DeflatePool {
 
     /// A state that deflates for a class, empty.
     pub fn take_deflater(&self, class: Class) -> Result<Box<Deflater>, NoMemory> {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         let place = idle.deflaters.iter().rposition(|deflater| deflater.is_like(class.window_bits, class.level));
         match place.map(|place| idle.deflaters.remove(place)) {
             Some(deflater) => Ok(deflater),
@@ -56,7 +54,7 @@ impl DeflatePool {
 
     /// Gives one back, empty. Where there are too many, the one that was not wanted for the longest time goes.
     pub fn put_deflater(&self, deflater: Box<Deflater>) {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         let surplus = (idle.deflaters.len() == KEPT).then(|| idle.deflaters.remove(0));
         idle.deflaters.push(deflater);
         drop(idle);
@@ -82,9 +80,9 @@ mod tests {
         let [small, large] = [9, 15].map(|window_bits| Class { window_bits, level: 6 });
         pool.put_deflater(small.make().unwrap());
         assert!(pool.take_deflater(large).unwrap().is_like(15, 6));
-        assert_eq!(lock(&pool.idle).deflaters.len(), 1);
+        assert_eq!(pool.idle.lock().deflaters.len(), 1);
         assert!(pool.take_deflater(small).unwrap().is_like(9, 6));
-        assert!(lock(&pool.idle).deflaters.is_empty());
+        assert!(pool.idle.lock().deflaters.is_empty());
     }
 
     #[test]
@@ -95,7 +93,7 @@ mod tests {
             (0..3).for_each(|_| pool.put_inflater(pool.take_inflater().unwrap()));
         }
         (0..KEPT + 2).map(|_| pool.take_inflater().unwrap()).collect::<Vec<_>>().into_iter().for_each(|state| pool.put_inflater(state));
-        let idle = lock(&pool.idle);
+        let idle = pool.idle.lock();
         assert_eq!((idle.inflaters.len(), idle.deflaters.len()), (KEPT, KEPT));
         assert!(!idle.deflaters.iter().any(|deflater| deflater.is_like(9, 1)), "the oldest is gone");
     }

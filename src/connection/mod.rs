@@ -37,7 +37,7 @@ use crate::error::{Error, Result, Status};
 use crate::options::{Options, SharedOptions};
 use crate::protocol::{MaskingKey, Role, deflate};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::transport::{Bells, Stream};
 use claim::ReceiveSlot;
 use outbox::{Closing, Outbox};
@@ -205,12 +205,12 @@ impl Connection {
 
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        SharedOptions::clone(&lock(&self.options))
+        SharedOptions::clone(&self.options.lock())
     }
 
     /// Changes the options; they take effect with the next call. If `change` fails, nothing is changed.
     pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let mut options = lock(&self.options);
+        let mut options = self.options.lock();
         let mut changed = Options::clone(&options);
         change(&mut changed)?;
         if changed.nodelay != options.nodelay {
@@ -239,7 +239,7 @@ impl Connection {
 
     #[inline(always)]
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        lock(&self.outbox)
+        self.outbox.lock()
     }
 }
 
@@ -319,7 +319,7 @@ impl Connection {
             return;
         }
         outbox.waiting += 1;
-        let (mut outbox, _) = self.turn_free.wait_timeout(outbox, timeout).unwrap_or_else(PoisonError::into_inner);
+        self.turn_free.wait_for(&mut outbox, timeout);
         outbox.waiting -= 1;
     }
 
@@ -409,7 +409,7 @@ impl Connection {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         let (received, receiving) = {
-            let mut slot = lock(&self.receive);
+            let mut slot = self.receive.lock();
             (slot.counted(), slot.memory())
         };
         let outbox = self.outbox();
@@ -427,12 +427,6 @@ impl Connection {
             memory: memory as u64 + queued,
         }
     }
-}
-
-/// A panic while a lock was held has been caught at the C border and reported; the data is as consistent as before.
-#[inline]
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

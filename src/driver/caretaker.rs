@@ -5,13 +5,14 @@
 //! program's. Out of scope: connections whose session forbids threads, and those of event loops, which look after themselves.
 
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use super::clock;
 use crate::connection::{Ahead, Connection};
 use crate::process::{self, Process};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::transport::{Interest, Wake, wait};
 
 /// How often the caretaker looks which connections nobody waits on.
@@ -65,8 +66,7 @@ pub fn end(timeout: Duration) -> bool {
     if let Some((_, bell)) = &office.thread {
         bell.ring();
     }
-    let waited = ENDED.wait_timeout_while(office, timeout, |office| office.has_thread());
-    let (mut office, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+    let waited = ENDED.wait_while_for(&mut office, |office| office.has_thread(), timeout);
     office.is_closing = false;
     !waited.timed_out()
 }
@@ -89,7 +89,7 @@ impl Office {
 }
 
 fn office() -> MutexGuard<'static, Office> {
-    OFFICE.lock().unwrap_or_else(PoisonError::into_inner)
+    OFFICE.lock()
 }
 
 /// A connection, and what the caretaker knows of it.

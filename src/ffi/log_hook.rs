@@ -6,12 +6,13 @@
 use std::cell::Cell;
 use std::ffi::{CString, c_void};
 use std::fmt::Write;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::types::ws_log_callback;
 use crate::error::{Error, Result, Status};
+use crate::sync::Mutex;
 
 /// Whom to call; the context is a number here because it is never followed.
 #[derive(Clone, Copy)]
@@ -45,7 +46,7 @@ pub fn set(level: i32, callback: ws_log_callback, context: *mut c_void) -> Resul
         return Err(Error::new(Status::NotSupported, "the program's own logger gets the log"));
     }
     if IS_OURS.get() == Some(&true) {
-        *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = Hook { callback, context: context as usize };
+        *HOOK.lock() = Hook { callback, context: context as usize };
         log::set_max_level(filter);
     }
     Ok(())
@@ -62,7 +63,7 @@ impl Log for Bridge {
         if !self.enabled(record.metadata()) || IS_INSIDE.replace(true) {
             return;
         }
-        let hook = *HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+        let hook = *HOOK.lock();
         if let Some(callback) = hook.callback {
             let line = line(record);
             // SAFETY: the program promised ws_set_log a function of this type that takes calls from any thread; the line is terminated.

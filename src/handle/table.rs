@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use crate::error::{Error, Result, Status};
-use crate::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use crate::sync::{Mutex, OnceLock};
 
 const INDEX_BITS: u32 = 22;
 const GENERATION_BITS: u32 = 26;
@@ -89,7 +89,7 @@ impl<T: Clone, const CHUNKS: usize, const GENERATIONS: u32> Table<T, CHUNKS, GEN
     pub fn insert(&self, kind: u8, value: T) -> Result<Ticket> {
         debug_assert!((1..16).contains(&kind));
         let index = self.take_free_slot()?;
-        let mut slot = lock(self.slot(index).expect("a free slot's chunk exists"));
+        let mut slot = self.slot(index).expect("a free slot's chunk exists").lock();
         let ticket = Ticket::new(kind, slot.ticket.generation(), index);
         slot.ticket = ticket;
         slot.value = Some(value);
@@ -99,14 +99,14 @@ impl<T: Clone, const CHUNKS: usize, const GENERATIONS: u32> Table<T, CHUNKS, GEN
     /// The value behind a ticket, unless it is closed or was never given out.
     #[inline]
     pub fn get(&self, ticket: Ticket) -> Option<T> {
-        let slot = lock(self.slot(ticket.index())?);
+        let slot = self.slot(ticket.index())?.lock();
         if slot.ticket == ticket { slot.value.clone() } else { None }
     }
 
     /// Takes the value out; the ticket is stale from now on. Exactly one of several racing callers gets it.
     pub fn remove(&self, ticket: Ticket) -> Option<T> {
         let index = ticket.index();
-        let mut slot = lock(self.slot(index)?);
+        let mut slot = self.slot(index)?.lock();
         if slot.ticket != ticket {
             return None;
         }
@@ -118,7 +118,7 @@ impl<T: Clone, const CHUNKS: usize, const GENERATIONS: u32> Table<T, CHUNKS, GEN
             slot.ticket = Ticket::new(0, next, index);
         }
         drop(slot);
-        let mut free = lock(&self.free);
+        let mut free = self.free.lock();
         free.live -= 1;
         if !is_retired {
             free.slots.push_back(index as u32);
@@ -128,7 +128,7 @@ impl<T: Clone, const CHUNKS: usize, const GENERATIONS: u32> Table<T, CHUNKS, GEN
 
     /// How many values are in the table.
     pub fn live_count(&self) -> usize {
-        lock(&self.free).live
+        self.free.lock().live
     }
 
     #[inline]
@@ -141,7 +141,7 @@ impl<T: Clone, const CHUNKS: usize, const GENERATIONS: u32> Table<T, CHUNKS, GEN
 
     /// Counts the slot as live already: between this and its first value nobody can hold its ticket.
     fn take_free_slot(&self) -> Result<usize> {
-        let mut free = lock(&self.free);
+        let mut free = self.free.lock();
         if free.slots.is_empty() {
             self.grow(&mut free)?;
         }
@@ -174,12 +174,6 @@ impl<T: Clone, const CHUNKS: usize, const GENERATIONS: u32> Default for Table<T,
     fn default() -> Self {
         Table::new()
     }
-}
-
-/// A panic under one of these locks is impossible short of a broken `Clone`, and leaves nothing half done.
-#[inline]
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

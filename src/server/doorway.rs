@@ -3,11 +3,12 @@
 //! Each is counted by a guard that whoever is counted holds. Out of scope: what happens to those for whom there is no room.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::connection::Agreed;
 use crate::driver::blocking::StopSign;
 use crate::driver::event_loop::{Shared, TaskSign};
+use crate::sync::{Mutex, MutexGuard};
 
 /// What the requests and websockets of one listener share with it.
 #[derive(Debug, Default)]
@@ -39,12 +40,12 @@ impl Doorway {
     }
 
     fn acceptor(&self) -> MutexGuard<'_, Option<(Weak<Shared>, Arc<TaskSign>)>> {
-        self.acceptor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.acceptor.lock()
     }
 
     /// The same as before, if it is the same.
     pub fn share(&self, agreed: Agreed) -> Arc<Agreed> {
-        let mut last = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.agreed.lock();
         match &*last {
             Some(last) if **last == agreed => Arc::clone(last),
             _ => Arc::clone(last.insert(Arc::new(agreed))),

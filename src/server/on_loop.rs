@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Entrance, Handshaking, Listener, Request, State, lock};
+use super::{Entrance, Handshaking, Listener, Request, State};
 use crate::connection::opening::{Arrival, ArrivalStep, HeadExchange, Peer};
 use crate::driver::blocking::Task as Operation;
 use crate::driver::clock;
@@ -18,6 +18,7 @@ use crate::error::{Error, Phase, Result, Status};
 use crate::http::{Limits, write_response};
 use crate::protocol::CloseFrame;
 use crate::protocol::handshake::ServerRefusal;
+use crate::sync::Mutex;
 use crate::transport::{Patience, Stream};
 
 /// Gives a request its handle, a child of the listener's: the number.
@@ -71,8 +72,8 @@ impl Hall {
         Ok(Arc::new(Hall { loops, home, waiting: Mutex::default() }))
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
+    fn waiting(&self) -> crate::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock()
     }
 
     /// Ends accepts and drains that are pending; false if there are none.
@@ -381,13 +382,13 @@ impl RequestOnLoop {
     }
 
     fn stop(&self, operations: &[Operation], reason: Error) -> bool {
-        let found = lock(&self.under_way).take_if(|(_, _, operation)| operations.contains(operation));
+        let found = self.under_way.lock().take_if(|(_, _, operation)| operations.contains(operation));
         found.is_some_and(|(sign, shared, _)| sign.stop(&shared, reason))
     }
 
     fn begin(&self, shared: &Arc<Shared>, operation: Operation, task: Box<dyn Task>) {
         let sign = TaskSign::new();
-        *lock(&self.under_way) = Some((Arc::clone(&sign), Arc::clone(shared), operation));
+        *self.under_way.lock() = Some((Arc::clone(&sign), Arc::clone(shared), operation));
         shared.begin(sign, task);
     }
 }
@@ -410,7 +411,7 @@ impl Request {
     }
 
     fn is_fresh(&self) -> bool {
-        matches!(&*lock(&self.state), State::Fresh(_))
+        matches!(&*self.state.lock(), State::Fresh(_))
     }
 
     /// Reads the request head, if it is not here.
@@ -462,7 +463,7 @@ impl Request {
         // A client that has the 101 may know of a drain before the next line here runs.
         let _upgrading = on_loop.hall.as_deref().map(Upgrading::new);
         connection.send_head(answer)?;
-        *lock(&self.seat) = seat;
+        *self.seat.lock() = seat;
         let socket = Socket::new(connection, &shared);
         if let Some(hall) = &on_loop.hall {
             hall.remember(&socket);
@@ -529,7 +530,7 @@ enum ArrivalEnd {
 impl ArrivalTask {
     fn end(&mut self, result: Result<()>, told: &mut Told) {
         if let Ok(on_loop) = self.request.on_loop() {
-            *lock(&on_loop.under_way) = None;
+            *on_loop.under_way.lock() = None;
         }
         match &self.end {
             ArrivalEnd::Accept(hall, adopt) => {
@@ -585,7 +586,7 @@ impl Task for ArrivalTask {
     fn stop(&mut self, reason: Error, told: &mut Told) {
         // The wait has ended, not the connection: another handshake goes on where this one was.
         if let Some(arrival) = self.arrival.take() {
-            *lock(&self.request.state) = State::Fresh(Box::new(arrival));
+            *self.request.state.lock() = State::Fresh(Box::new(arrival));
         }
         self.end(Err(reason), told);
     }

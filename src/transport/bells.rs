@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::sync::{Mutex, PoisonError};
+use crate::sync::Mutex;
 
 use super::Wake;
 
@@ -14,14 +14,14 @@ pub struct Bells(Mutex<Option<Box<Vec<Arc<Wake>>>>>);
 impl Bells {
     /// Hangs up a thread's bell until the guard is dropped. Look for a reason to stop *after* this: whoever gave it before rang in vain.
     pub fn hang(&self, wake: Arc<Wake>) -> Hung<'_> {
-        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bells = self.0.lock();
         bells.get_or_insert_default().push(Arc::clone(&wake));
         Hung { bells: self, wake }
     }
 
     /// Wakes every thread that waits now.
     pub fn ring_all(&self) {
-        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bells = self.0.lock();
         bells.iter().flat_map(|bells| bells.iter()).for_each(|wake| wake.ring());
     }
 }
@@ -42,7 +42,7 @@ impl Hung<'_> {
 
 impl Drop for Hung<'_> {
     fn drop(&mut self) {
-        let mut slot = self.bells.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.bells.0.lock();
         let Some(bells) = slot.as_mut() else { return };
         if let Some(position) = bells.iter().position(|wake| Arc::ptr_eq(wake, &self.wake)) {
             bells.swap_remove(position);

@@ -1,6 +1,7 @@
 //! Every order in which threads can meet on a connection, on its bells, on a stop sign and in the ticket table, tried by loom.
 //!
-//! These are the real sources of `connection`, `driver/blocking`, `transport/bells` and `handle/table`, compiled once more over the locks and atomics of
+//! These are the real sources of `connection`, `driver/blocking`, `transport/bells`, `handle/table`, and of what threads share in
+//! `driver/event_loop`, compiled once more over the locks and atomics of
 //! loom (`sync`) and the sockets of a machine without time (`transport`). Everything else is the library's. A model fails when a check in it does,
 //! when threads wait for each other, or when a thread is never woken.
 //!
@@ -20,6 +21,9 @@ mod driver;
 #[path = "../../src/driver/event_loop/inbox.rs"]
 mod inbox;
 mod models;
+#[path = "../../src/driver/event_loop/posting.rs"]
+mod posting;
+mod postings;
 mod sync;
 #[path = "../../src/handle/table.rs"]
 mod table;

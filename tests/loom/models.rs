@@ -12,6 +12,7 @@ use crate::driver::blocking::{self, StopSign, Task};
 use crate::error::Status;
 use crate::inbox::Inbox;
 use crate::options::{Options, SharedOptions};
+use crate::postings;
 use crate::protocol::{CloseFrame, CloseStatus, MessageKind, Role};
 use crate::table::Table;
 use crate::transport::{Bells, Stream, Wake, frames, listen::ListenSockets};
@@ -40,6 +41,10 @@ pub const ALL: &[(&str, Model)] = &[
     ("a_bell_is_heard_whenever_it_is_hung_up", a_bell_is_heard_whenever_it_is_hung_up),
     ("a_ticket_never_finds_another_value", a_ticket_never_finds_another_value),
     ("one_of_two_removers_gets_the_value", one_of_two_removers_gets_the_value),
+    ("a_posted_receive_and_a_message_meet", postings::a_posted_receive_and_a_message_meet),
+    ("a_receive_that_is_cancelled_ends_once", postings::a_receive_that_is_cancelled_ends_once),
+    ("two_receives_at_once_are_one_and_a_refusal", postings::two_receives_at_once_are_one_and_a_refusal),
+    ("a_receive_behind_a_look_finds_what_it_found", postings::a_receive_behind_a_look_finds_what_it_found),
 ];
 
 /// Tries a model in every order; how many there were.

@@ -2,11 +2,11 @@
 //!
 //! No wait here ever times out: a wake-up that is lost is then a deadlock, which loom reports, and not a delay.
 
-use std::sync::{LockResult, Mutex as StdMutex};
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex as StdMutex;
 use std::time::Duration;
 
-pub use loom::sync::MutexGuard;
-pub use std::sync::{OnceLock, PoisonError};
+pub use std::sync::OnceLock;
 
 /// The same for single words.
 pub mod atomic {
@@ -29,16 +29,34 @@ impl<T> Mutex<T> {
         Mutex { initial: StdMutex::new(Some(value)), real: OnceLock::new() }
     }
 
-    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         // Loom's threads run one at a time on one thread of the system: nobody else can be here.
         let take = || self.initial.lock().expect("nobody panics here").take().expect("it is made once");
-        self.real.get_or_init(|| loom::sync::Mutex::new(take())).lock()
+        MutexGuard(Some(self.real.get_or_init(|| loom::sync::Mutex::new(take())).lock().expect("loom poisons nothing")))
     }
 }
 
 impl<T: Default> Default for Mutex<T> {
     fn default() -> Self {
         Mutex::new(T::default())
+    }
+}
+
+/// Loom's guard, which a wait takes out for a while.
+#[derive(Debug)]
+pub struct MutexGuard<'m, T>(Option<loom::sync::MutexGuard<'m, T>>);
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("nobody waits with it")
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("nobody waits with it")
     }
 }
 
@@ -55,19 +73,13 @@ impl Condvar {
         self.0.notify_all();
     }
 
-    pub fn wait_timeout<'g, T>(&self, guard: MutexGuard<'g, T>, _: Duration) -> LockResult<(MutexGuard<'g, T>, ())> {
-        self.0.wait(guard).map(|guard| (guard, ())).map_err(|_| unreachable!("loom poisons nothing"))
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) {
+        guard.0 = guard.0.take().map(|own| self.0.wait(own).expect("loom poisons nothing"));
     }
 
-    pub fn wait_timeout_while<'g, T>(
-        &self,
-        mut guard: MutexGuard<'g, T>,
-        _: Duration,
-        mut condition: impl FnMut(&mut T) -> bool,
-    ) -> LockResult<(MutexGuard<'g, T>, ())> {
-        while condition(&mut guard) {
-            guard = self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    pub fn wait_while_for<T>(&self, guard: &mut MutexGuard<'_, T>, mut condition: impl FnMut(&mut T) -> bool, timeout: Duration) {
+        while condition(guard) {
+            self.wait_for(guard, timeout);
         }
-        Ok((guard, ()))
     }
 }

@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::{Accepted, Beginning, Manner, Outgoing, Turn};
+use crate::connection::Connection;
 use crate::connection::deflate_pool::DeflatePool;
-use crate::connection::{Connection, lock};
 use crate::error::Result;
 use crate::protocol::deflate::{Agreed, Class, Deflation, NoMemory};
 use crate::protocol::{Encoder, MessageKind};
@@ -37,7 +37,7 @@ impl DeflateSlot {
     /// Bytes of memory; without the state while somebody uses it.
     pub(in crate::connection) fn memory(&self) -> usize {
         let fixed = size_of::<Mutex<Option<Box<Deflating>>>>() + size_of::<Deflating>();
-        fixed + lock(&self.0).as_ref().map_or(0, |deflating| deflating.deflation.memory())
+        fixed + self.0.lock().as_ref().map_or(0, |deflating| deflating.deflation.memory())
     }
 }
 
@@ -116,7 +116,7 @@ impl Turn<'_> {
     pub fn deflate(&mut self, message: &Outgoing<'_>) -> Result<Option<Deflated>> {
         let Some(slot) = &self.connection.deflating else { return Ok(None) };
         if self.deflating.is_none() {
-            self.deflating = lock(&slot.0).take();
+            self.deflating = slot.0.lock().take();
         }
         let Some(deflating) = &mut self.deflating else { return Ok(None) };
         deflating.deflate(&self.encoder, message)
@@ -134,7 +134,7 @@ impl Turn<'_> {
     pub(super) fn put_state_back(&mut self) {
         if let (Some(mut deflating), Some(slot)) = (self.deflating.take(), &self.connection.deflating) {
             deflating.settle(self.has_sent);
-            *lock(&slot.0) = Some(deflating);
+            *slot.0.lock() = Some(deflating);
         }
     }
 }
@@ -151,7 +151,7 @@ impl Beginning {
 impl Connection {
     /// [`Connection::send_or_queue`] on a connection with compression. Who sends meanwhile waits for the slot, and for nothing else.
     pub(super) fn send_or_queue_deflated(&self, slot: &DeflateSlot, message: &Outgoing<'_>, manner: Manner) -> Result<Accepted> {
-        let mut state = lock(&slot.0);
+        let mut state = slot.0.lock();
         let Some(deflating) = state.as_mut() else { return self.accept(message, None, manner) };
         let encoder = {
             let mut outbox = self.outbox();
@@ -197,7 +197,7 @@ impl Image {
 impl Images {
     /// The image for a class, made with the first connection of it.
     pub(super) fn of(&self, class: Class, pool: &DeflatePool, kind: MessageKind, payload: &[u8]) -> Result<Arc<Image>> {
-        if let Some((_, image)) = lock(&self.0).iter().find(|(known, _)| *known == class) {
+        if let Some((_, image)) = self.0.lock().iter().find(|(known, _)| *known == class) {
             return Ok(Arc::clone(image));
         }
         // Outside the lock: two threads may make the same one, and the first is kept.
@@ -211,7 +211,7 @@ impl Images {
         frame.extend_from_slice(header.as_slice());
         frame.extend_from_slice(body);
         let image = Arc::new(Image { frame, header_length: header.as_slice().len(), is_compressed });
-        let mut images = lock(&self.0);
+        let mut images = self.0.lock();
         if !images.iter().any(|(known, _)| *known == class) {
             images.push((class, Arc::clone(&image)));
         }

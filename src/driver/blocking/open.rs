@@ -4,8 +4,10 @@
 //! of the opening and their limits (`connection::opening`).
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::stop::{Stay, sleep_until};
 use crate::connection::opening::{Opening, OpeningStep, Reply};
@@ -51,11 +53,10 @@ static LOOK_UP_ENDED: Condvar = Condvar::new();
 
 /// Waits until no thread looks a name up; false if one still does after `timeout`: the system's resolver cannot be stopped.
 pub fn end_look_ups(timeout: Duration) -> bool {
-    let look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut look_ups = LOOK_UPS.lock();
     let is_busy =
         |look_ups: &mut Option<(Process, u32)>| look_ups.is_some_and(|(process, count)| process == Process::current() && count > 0);
-    let waited = LOOK_UP_ENDED.wait_timeout_while(look_ups, timeout, is_busy);
-    !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    !LOOK_UP_ENDED.wait_while_for(&mut look_ups, is_busy, timeout).timed_out()
 }
 
 /// A thread that looks a name up, until it is dropped.
@@ -63,7 +64,7 @@ struct LookUp;
 
 impl LookUp {
     fn begin() -> LookUp {
-        let mut look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look_ups = LOOK_UPS.lock();
         let own = Process::current();
         let count = look_ups.filter(|(process, _)| *process == own).map_or(0, |(_, count)| count);
         *look_ups = Some((own, count + 1));
@@ -73,7 +74,7 @@ impl LookUp {
 
 impl Drop for LookUp {
     fn drop(&mut self) {
-        let mut look_ups = LOOK_UPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look_ups = LOOK_UPS.lock();
         if let Some((_, count)) = &mut *look_ups {
             *count -= 1;
         }
@@ -90,13 +91,13 @@ fn look_up(opening: &mut Opening, waiting: Waiting<'_>, host: String, port: u16)
     let look_up = LookUp::begin();
     let body = move || {
         let found = dial::resolve(&host, port);
-        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        *theirs.lock() = Some(found);
         bell.ring();
         drop(look_up);
     };
     process::without_signals(|| std::thread::Builder::new().name("ws101-resolve".to_owned()).spawn(body))
         .map_err(|error| Error::from_io(Status::NotEnoughMemory, "no thread could be started to look the name up", &error))?;
-    let is_there = || result.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    let is_there = || result.lock().is_some();
     sleep_until(waiting.stay, opening.waits().until, waiting.interruptible, |wake, timeout| {
         if is_there() {
             return Ok(Woken::Ready);
@@ -104,7 +105,7 @@ fn look_up(opening: &mut Opening, waiting: Waiting<'_>, host: String, port: u16)
         let woken = wait::wait_some(&[], wake, timeout)?;
         Ok(if is_there() { Woken::Ready } else { woken })
     })?;
-    if let Some(found) = result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(found) = result.lock().take() {
         opening.found(found);
     }
     Ok(())

@@ -92,10 +92,10 @@ impl Socket {
 
     fn begin(self: &Arc<Self>, stage: Stage, timeout: Option<Duration>, waits: EventKind) {
         let end = timeout.map(|timeout| clock::now() + timeout);
-        let mut state = self.state();
-        let before = state.closing.replace(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
+        let mut state = self.posting.lock();
+        let before = state.beside.replace(Box::new(Closing { stage, end, whole: end, waits: Some(waits), timeout }));
         // What was read ahead may hold the peer's close frame already, and then the socket has nothing more to say.
-        let reads = stage == Stage::Exchange && !std::mem::replace(&mut state.is_queued, true);
+        let reads = stage == Stage::Exchange && state.queue();
         drop(state);
         if reads {
             self.shared().wish(Wish::Ready(Arc::clone(self)));
@@ -110,20 +110,20 @@ impl Socket {
     /// The connection has failed: reads on for a moment, so that the system does not answer what still comes with a reset.
     pub(super) fn linger(self: &Arc<Self>) {
         let end = Some(clock::now() + LAST_WORDS);
-        let mut state = self.state();
-        state.closing = Some(Box::new(Closing { stage: Stage::Linger, end, whole: end, waits: None, timeout: Some(LAST_WORDS) }));
-        state.is_over = true;
+        let mut state = self.posting.lock();
+        state.beside = Some(Box::new(Closing { stage: Stage::Linger, end, whole: end, waits: None, timeout: Some(LAST_WORDS) }));
+        state.end();
         drop(state);
         self.shared().wish(Wish::Look(Arc::clone(self)));
     }
 
     /// Ends a close or shutdown that waits; false if there is none.
     pub fn cancel_close(self: &Arc<Self>, kinds: &[EventKind], reason: Error) -> bool {
-        let mut state = self.state();
-        let Some(waits) = state.closing.as_mut().and_then(|closing| closing.waits.take_if(|waits| kinds.contains(waits))) else {
+        let mut state = self.posting.lock();
+        let Some(waits) = state.beside.as_mut().and_then(|closing| closing.waits.take_if(|waits| kinds.contains(waits))) else {
             return false;
         };
-        state.closing = None;
+        state.beside = None;
         drop(state);
         self.end_waiting(waits, Err(reason));
         true
@@ -142,13 +142,13 @@ impl Socket {
 
     /// Goes on with a close: after something was received or written, or when a deadline may have passed. When to look again.
     pub(super) fn step_closing(self: &Arc<Self>, now: Duration) -> Option<Duration> {
-        let mut state = self.state();
-        let closing = state.closing.as_mut()?;
+        let mut state = self.posting.lock();
+        let closing = state.beside.as_mut()?;
         let (stage, waits) = (closing.stage, closing.waits);
         let is_late = closing.end.is_some_and(|end| end <= now);
         match stage {
             Stage::Shutdown if self.is_flushed() => {
-                state.closing = None;
+                state.beside = None;
                 drop(state);
                 let result = self.check_sending();
                 if self.is_closed() && self.role() == Role::Server {
@@ -164,7 +164,7 @@ impl Socket {
                     closing.end = Some(closing.whole.map_or(end, |whole| whole.min(end)));
                     return closing.end;
                 }
-                state.closing = None;
+                state.beside = None;
                 drop(state);
                 self.end_tcp();
                 waits.inspect(|waits| self.end_waiting(*waits, Ok(())));
@@ -173,7 +173,7 @@ impl Socket {
             Stage::Shutdown | Stage::Exchange if !is_late => closing.end,
             Stage::Shutdown | Stage::Exchange => {
                 let time = closing.timeout.unwrap_or_default().as_millis();
-                state.closing = None;
+                state.beside = None;
                 drop(state);
                 let error =
                     Error::new(Status::Timeout, format!("the closing handshake was not done within {time} ms")).in_phase(Phase::Close);
@@ -191,8 +191,8 @@ impl Socket {
 
     /// The peer has ended the TCP connection, or has had its time to.
     pub(super) fn end_reached(self: &Arc<Self>) {
-        let mut state = self.state();
-        let Some(closing) = state.closing.take_if(|closing| matches!(closing.stage, Stage::WaitForEnd | Stage::Linger)) else { return };
+        let mut state = self.posting.lock();
+        let Some(closing) = state.beside.take_if(|closing| matches!(closing.stage, Stage::WaitForEnd | Stage::Linger)) else { return };
         drop(state);
         if closing.stage == Stage::Linger {
             self.stream().shut_down();
@@ -207,7 +207,7 @@ impl Socket {
     /// The connection has failed while it was being closed.
     pub(super) fn closing_failed(self: &Arc<Self>, error: &Error) {
         self.fail(error);
-        let closing = self.state().closing.take();
+        let closing = self.posting.lock().beside.take();
         if let Some(waits) = closing.and_then(|closing| closing.waits) {
             let error = if self.signals().is_dropped() { socket::handle_closed() } else { error.clone() };
             self.end_waiting(waits, Err(error));

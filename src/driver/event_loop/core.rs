@@ -11,11 +11,12 @@ use mio::unix::SourceFd;
 use slab::Slab;
 
 use super::event::{Delivery, EventKind, OwnedEvent, Recipient};
+use super::posting::Why;
 use super::reading::{Reader, Visit};
 use super::socket::{Socket, handle_closed, loop_closed};
 use super::task::{Task, TaskSign, TaskStep, Told};
 use super::timers::{Timers, tick_of};
-use super::{Shared, Wish, lock, threads};
+use super::{Shared, Wish, threads};
 use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering;
 
@@ -72,8 +73,8 @@ impl Core {
     pub(super) fn begin_batch(&mut self, shared: &Arc<Shared>) {
         shared.flush_corked();
         shared.batch.fetch_add(1, Ordering::Relaxed);
-        lock(&shared.lent).reset();
-        lock(&shared.kept).clear();
+        shared.lent.lock().reset();
+        shared.kept.lock().clear();
         self.reader.begin_batch();
     }
 
@@ -98,7 +99,7 @@ impl Core {
         let may_wait = !self.has_more() && delivery.room() == room && shared.inbox.may_sleep() && !self.has_woken(shared);
         self.poll(shared, delivery, if may_wait { timeout } else { Some(Duration::ZERO) })?;
         if shared.is_woken.swap(false, Ordering::SeqCst)
-            && let Some(recipient) = lock(&shared.recipient).clone()
+            && let Some(recipient) = shared.recipient.lock().clone()
         {
             self.reader.waiting.push_back((recipient, OwnedEvent::of(EventKind::Woken)));
         }
@@ -145,6 +146,7 @@ impl Core {
     fn has_become_ready(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, chunk: Option<&mut [u8]>, event: &mio::event::Event) {
         let key = event.token().0;
         let has_ended = event.is_read_closed() || event.is_error();
+        let why = Why::Ready { has_ended };
         match self.members.get(key) {
             Some(Item::Socket(recipient, _)) => {
                 let Some(socket) = recipient.socket() else { return };
@@ -156,14 +158,9 @@ impl Core {
                 if event.is_readable() || has_ended {
                     if chunk.is_some() {
                         let mut visit = Visit { shared, delivery, key: key as u32, socket, recipient, chunk, is_readable: true };
-                        self.reader.answer(&mut visit, Some(has_ended));
-                    } else {
-                        let mut state = socket.state();
-                        state.is_readable = true;
-                        state.has_ended |= has_ended;
-                        if !std::mem::replace(&mut state.is_queued, true) {
-                            self.reader.ready.push_back(key as u32);
-                        }
+                        self.reader.answer(&mut visit, why);
+                    } else if socket.posting.note_ready(has_ended) {
+                        self.reader.ready.push_back(key as u32);
                     }
                 }
                 if is_flushed {
@@ -195,7 +192,7 @@ impl Core {
             if visit.chunk.is_none() {
                 self.reader.collect(&mut visit);
             } else {
-                self.reader.answer(&mut visit, None);
+                self.reader.answer(&mut visit, Why::Queued);
             }
             if std::mem::take(&mut self.reader.is_closing) {
                 self.look_at(key);
@@ -260,7 +257,7 @@ impl Core {
                 self.reader.given(event);
             } else {
                 delivery.deliver(&*recipient, &event.as_event());
-                if !lock(&shared.corked).is_empty() {
+                if !shared.corked.lock().is_empty() {
                     shared.flush_corked();
                 }
             }
@@ -281,7 +278,7 @@ impl Core {
             socket.fail(&Error::from_io(Status::NotEnoughMemory, "the system cannot watch another socket", &error));
         }
         self.reader.has_lived(&socket);
-        socket.state().is_queued = true;
+        socket.posting.lock().queue();
         self.reader.ready.push_back(key as u32);
         self.look_at(key as u32);
     }

@@ -3,7 +3,7 @@
 //! In scope: that nothing put in here is overlooked by a loop that goes to sleep, and that a loop which is awake is not rung for. Out of scope:
 //! what is wanted.
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Wishes, in the order in which they came.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl<W> Inbox<W> {
     }
 
     fn wishes(&self) -> MutexGuard<'_, Wishes<W>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,9 +5,8 @@
 
 use super::event::{Event, EventKind};
 use super::lent::LEAST;
-use super::lock;
-use super::reading::{Left, MOST_LENT, READS_AT_ONCE, Reader, Visit};
-use super::socket::Socket;
+use super::posting::Left;
+use super::reading::{MOST_LENT, READS_AT_ONCE, Reader, Visit, left_by};
 use crate::connection::{Counted, MessageStep, NextWhole, ReceiveClaim, ReceiveHalf, Received};
 use crate::error::{Error, Result};
 use crate::transport::Patience;
@@ -34,12 +33,12 @@ impl Reader {
             return goes_on;
         }
         let Some((mut chunk, mut at)) = lend_chunk(visit) else {
-            put_back(visit.socket, Left { in_socket: true, ..Left::AT_REST }, false);
+            visit.socket.posting.end_visit(Left { in_socket: true, ..Left::AT_REST }, false);
             self.requeue(visit);
             return false;
         };
         let goes_on = self.read_at_rest_into(visit, &mut chunk, &mut at);
-        lock(&visit.shared.lent).put_chunk(chunk, at);
+        visit.shared.lent.lock().put_chunk(chunk, at);
         goes_on
     }
 
@@ -48,7 +47,7 @@ impl Reader {
         let socket = visit.socket;
         let count = match socket.receive_at_rest(&mut chunk[*at..]) {
             Ok(Some(count)) => count,
-            Ok(None) => return put_back(socket, Left::AT_REST, false),
+            Ok(None) => return socket.posting.end_visit(Left::AT_REST, false),
             Err(error) => return self.messages_end(visit, error),
         };
         self.has_lived(socket);
@@ -60,7 +59,7 @@ impl Reader {
         counted.frames = counted.messages;
         socket.count_at_rest(counted);
         match ended {
-            Ok(()) if *at == bytes.len() => put_back(socket, Left { in_socket: visit.is_readable, ..Left::AT_REST }, false),
+            Ok(()) if *at == bytes.len() => socket.posting.end_visit(Left { in_socket: visit.is_readable, ..Left::AT_REST }, false),
             Ok(()) => self.wake(visit, bytes, at),
             Err(error) => self.messages_end(visit, error),
         }
@@ -69,7 +68,7 @@ impl Reader {
     /// More has come than whole messages: the receive half sees to the rest.
     #[inline(never)]
     fn wake(&mut self, visit: &mut Visit<'_>, bytes: &mut [u8], at: &mut usize) -> bool {
-        let Some(mut claim) = visit.socket.claim_for_loop() else { return put_back(visit.socket, Left::UNKNOWN, false) };
+        let Some(mut claim) = visit.socket.claim_for_loop() else { return visit.socket.posting.end_visit(Left::UNKNOWN, false) };
         visit.tell_readiness(claim.half());
         let result = self.deliver_in_place(visit, claim.half(), bytes, at);
         self.end_messages(visit, claim, result)
@@ -95,7 +94,7 @@ fn deliver_at_rest(visit: &mut Visit<'_>, bytes: &mut [u8], at: &mut usize, mess
 
 /// Memory for what is read, and from where on; `None`: the program has to be done first with what it has.
 fn lend_chunk(visit: &Visit<'_>) -> Option<(Box<[u8]>, usize)> {
-    let mut lent = lock(&visit.shared.lent);
+    let mut lent = visit.shared.lent.lock();
     (lent.lent() + LEAST <= MOST_LENT).then(|| lent.take_chunk())
 }
 
@@ -104,7 +103,7 @@ impl Reader {
     /// Every message there is, each an event; true if more may be there.
     #[inline(never)]
     pub(super) fn read_messages(&mut self, visit: &mut Visit<'_>) -> bool {
-        let Some(mut claim) = visit.socket.claim_for_loop() else { return put_back(visit.socket, Left::UNKNOWN, false) };
+        let Some(mut claim) = visit.socket.claim_for_loop() else { return visit.socket.posting.end_visit(Left::UNKNOWN, false) };
         let half = claim.half();
         visit.tell_readiness(half);
         let result = if half.is_between_messages() { self.read_in_place(visit, half) } else { self.read_apart(visit, half) };
@@ -117,23 +116,23 @@ impl Reader {
             self.has_lived(visit.socket);
         }
         self.is_to_be_told = true;
-        let mut left = Left::of(half, matches!(result, Ok(More::Blocked)));
+        let mut left = left_by(half, matches!(result, Ok(More::Blocked)));
         self.tell_heard(visit, half);
         left.at_rest = claim.give_back_to_rest();
         match result {
             Ok(More::Close) => {
                 visit.socket.tell_close();
-                put_back(visit.socket, Left::NOTHING, true);
+                visit.socket.posting.end_visit(Left::NOTHING, true);
                 visit.deliver(&Event { received: Some(Received::Close), ..Event::of(EventKind::Received) });
                 false
             }
             Ok(More::NoRoom) => {
-                put_back(visit.socket, Left { held: true, ..left }, false);
+                visit.socket.posting.end_visit(Left { held: true, ..left }, false);
                 // The rest has its turn with the next batch.
                 self.requeue(visit);
                 false
             }
-            Ok(_) => put_back(visit.socket, left, false),
+            Ok(_) => visit.socket.posting.end_visit(left, false),
             Err(error) => self.messages_end(visit, error),
         }
     }
@@ -142,7 +141,7 @@ impl Reader {
     #[cold]
     fn messages_end(&mut self, visit: &mut Visit<'_>, error: Error) -> bool {
         self.is_to_be_told = true;
-        put_back(visit.socket, Left::NOTHING, true);
+        visit.socket.posting.end_visit(Left::NOTHING, true);
         let error = visit.socket.receive_failed(error);
         self.deliver_error(visit, error);
         false
@@ -157,7 +156,7 @@ impl Reader {
         }
         let Some((mut chunk, mut at)) = lend_chunk(visit) else { return Ok(More::NoRoom) };
         let result = self.read_in_place_into(visit, half, &mut chunk, &mut at);
-        lock(&visit.shared.lent).put_chunk(chunk, at);
+        visit.shared.lent.lock().put_chunk(chunk, at);
         result
     }
 
@@ -208,15 +207,4 @@ impl Reader {
         }
         Ok(More::Maybe)
     }
-}
-
-/// The visit is over; true if there is more to read.
-#[inline]
-fn put_back(socket: &Socket, left: Left, is_over: bool) -> bool {
-    let mut state = socket.state();
-    state.is_busy = false;
-    state.is_receiving = false;
-    left.note(&mut state);
-    state.is_over |= is_over;
-    (state.is_readable || state.is_held) && !state.is_over
 }

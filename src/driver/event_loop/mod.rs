@@ -13,6 +13,7 @@ mod event;
 mod inbox;
 mod lent;
 mod messages;
+mod posting;
 mod reading;
 mod socket;
 mod task;
@@ -36,8 +37,8 @@ pub use threads::{Loops, MOST_THREADS, end_threads};
 use self::core::Core;
 use crate::driver::clock;
 use crate::error::{Error, Result, Status};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
 use inbox::Inbox;
 use lent::Lent;
 
@@ -213,7 +214,7 @@ impl Shared {
 
     /// The loop's own handle, for its own events.
     pub fn set_recipient(&self, recipient: Arc<dyn Recipient>) {
-        *lock(&self.recipient) = Some(recipient);
+        *self.recipient.lock() = Some(recipient);
     }
 
     /// Whether the calling thread drives the loop, or was the last to.
@@ -276,13 +277,13 @@ impl Shared {
 
     /// What is gathered for this connection leaves at the end of the batch.
     fn cork(&self, socket: Arc<Socket>) {
-        lock(&self.corked).push(socket);
+        self.corked.lock().push(socket);
     }
 
     fn flush_corked(&self) {
         loop {
             // One at a time: writing is not done under the lock.
-            let Some(socket) = lock(&self.corked).pop() else { return };
+            let Some(socket) = self.corked.lock().pop() else { return };
             if socket.is_corked.swap(false, Ordering::Relaxed) {
                 socket.flush();
                 socket.after_flush();
@@ -292,7 +293,7 @@ impl Shared {
 
     /// Keeps something that the events of this batch point to.
     pub fn keep(&self, kept: Box<dyn Any + Send>) {
-        lock(&self.kept).push(kept);
+        self.kept.lock().push(kept);
     }
 
     /// Wakes the driving call with an event of the loop itself.
@@ -312,9 +313,9 @@ impl Shared {
         self.is_closed.store(true, Ordering::SeqCst);
         self.ring();
         // If nobody drives it, everything on it ends here; else the driver sees to that.
-        let core = lock(&self.core).take();
-        let recipient = lock(&self.recipient).take();
-        let corked = std::mem::take(&mut *lock(&self.corked));
+        let core = self.core.lock().take();
+        let recipient = self.recipient.lock().take();
+        let corked = std::mem::take(&mut *self.corked.lock());
         drop((core, recipient, corked));
         self.forget_wishes();
     }
@@ -326,11 +327,11 @@ impl Shared {
 
     /// How long whoever sleeps on the descriptor may do so; `None` = until it is readable.
     pub fn timeout(&self) -> Option<Duration> {
-        let has_something = !self.inbox.is_empty() || !lock(&self.corked).is_empty() || self.is_woken.load(Ordering::SeqCst);
+        let has_something = !self.inbox.is_empty() || !self.corked.lock().is_empty() || self.is_woken.load(Ordering::SeqCst);
         if has_something || self.is_closed() {
             return Some(Duration::ZERO);
         }
-        let next = *lock(&self.next_deadline);
+        let next = *self.next_deadline.lock();
         next.map(|next| next.saturating_sub(clock::now()))
     }
 
@@ -380,7 +381,7 @@ struct Driving<'l> {
 
 impl<'l> Driving<'l> {
     fn begin(shared: &'l Shared) -> Result<Driving<'l>> {
-        let core = lock(&shared.core).take();
+        let core = shared.core.lock().take();
         if shared.is_closed() {
             return Err(socket::loop_closed());
         }
@@ -399,22 +400,18 @@ impl<'l> Driving<'l> {
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
         let Some(core) = self.core.take() else { return };
-        *lock(&self.shared.next_deadline) = core.next_deadline();
+        *self.shared.next_deadline.lock() = core.next_deadline();
         if self.shared.is_closed() {
             drop(core);
             self.shared.forget_wishes();
         } else {
-            *lock(&self.shared.core) = Some(core);
+            *self.shared.core.lock() = Some(core);
             // Closed in between: whoever closed it found no core to end.
             if self.shared.is_closed() {
-                let core = lock(&self.shared.core).take();
+                let core = self.shared.core.lock().take();
                 drop(core);
             }
         }
         self.shared.inbox.leave();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
-use super::socket::{Posted, Socket, State};
-use super::{Shared, Wish, answering, lock};
+use super::posting::{Left, Look, Task, Why};
+use super::socket::{Posted, Socket};
+use super::{Shared, Wish, answering};
 use crate::connection::{Ahead, MessageStep, OwnMessage, ReceiveHalf, Received, Step};
 use crate::driver::clock;
 use crate::error::{Error, Status};
@@ -141,12 +142,11 @@ impl Reader {
         self.chunk = Some(chunk);
     }
 
-    /// Reads from one, whose callback answers at once: the answers leave together when it is done. `readiness`: it has just become readable,
-    /// possibly because it has ended.
-    pub(super) fn answer(&mut self, visit: &mut Visit<'_>, readiness: Option<bool>) {
+    /// Reads from one, whose callback answers at once: the answers leave together when it is done.
+    pub(super) fn answer(&mut self, visit: &mut Visit<'_>, why: Why) {
         let socket = visit.socket;
         answering::begin(visit.recipient.ticket(), socket);
-        self.read_one(visit, readiness);
+        self.read_one(visit, why);
         self.is_to_be_told |= answering::end();
         if socket.is_corked.load(Ordering::Relaxed) {
             socket.is_corked.store(false, Ordering::Relaxed);
@@ -167,59 +167,46 @@ impl Reader {
 
     /// Reads from one for a batch.
     pub(super) fn collect(&mut self, visit: &mut Visit<'_>) {
-        self.read_one(visit, None);
+        self.read_one(visit, Why::Queued);
         self.tell_others(visit.socket);
     }
 
-    fn read_one(&mut self, visit: &mut Visit<'_>, readiness: Option<bool>) {
+    fn read_one(&mut self, visit: &mut Visit<'_>, mut why: Why) {
         let socket = visit.socket;
-        for round in 0..READS_AT_ONCE {
+        for _ in 0..READS_AT_ONCE {
             if socket.signals().is_dropped() {
                 return;
             }
             if !visit.has_room() {
+                if let Why::Ready { has_ended } = why {
+                    socket.posting.note_ready(has_ended);
+                    return self.ready.push_back(visit.key);
+                }
                 return self.requeue(visit);
             }
-            let mut state = socket.state();
-            if round == 0 {
-                state.is_queued &= readiness.is_some();
-                state.is_readable |= readiness.is_some();
-                state.has_ended |= readiness == Some(true);
-            }
-            if state.is_busy {
-                // A call of the program's looks at what is held; when it has posted its receive, it sends the connection here again.
-                return;
-            }
-            if state.closing.as_ref().is_some_and(|closing| closing.discards()) {
-                drop(state);
-                return self.discard(visit);
-            }
-            if state.is_over || !(state.is_readable || state.is_held || matches!(state.receive, Some(Posted::Message))) {
-                return;
-            }
-            let posted = state.receive.take();
-            let (is_whole, is_at_rest) = (state.is_whole, state.is_at_rest);
-            visit.is_readable = state.is_readable;
-            state.is_busy = true;
-            state.is_receiving = posted.is_some();
-            drop(state);
-            let goes_on = match posted {
-                None if is_whole && is_at_rest => self.read_at_rest(visit),
-                _ if is_whole => self.read_messages(visit),
-                Some(posted) => self.read_posted(visit, posted),
-                None => self.look_after(visit),
+            let look = match socket.posting.visit(why) {
+                Task::Nothing => return,
+                Task::Discard => return self.discard(visit),
+                Task::Look(look) => look,
+            };
+            visit.is_readable = look.is_readable;
+            let goes_on = match look {
+                Look { posted: Some(posted), .. } => self.read_posted(visit, posted),
+                Look { is_whole: true, is_at_rest: true, .. } => self.read_at_rest(visit),
+                Look { is_whole: true, .. } => self.read_messages(visit),
+                _ => self.look_after(visit),
             };
             if !goes_on {
                 return;
             }
+            why = Why::Again;
         }
         self.requeue(visit);
     }
 
     /// Later, because others have their turn or nobody takes more events.
     pub(super) fn requeue(&mut self, visit: &Visit<'_>) {
-        let mut state = visit.socket.state();
-        if !std::mem::replace(&mut state.is_queued, true) {
+        if visit.socket.posting.lock().queue() {
             self.ready.push_back(visit.key);
         }
     }
@@ -229,7 +216,9 @@ impl Reader {
     fn read_posted(&mut self, visit: &mut Visit<'_>, mut posted: Posted) -> bool {
         let socket = visit.socket;
         let Some(mut claim) = socket.claim_for_loop() else {
-            return put_back(socket, posted, Left::UNKNOWN);
+            put_back(socket, posted, Left::UNKNOWN);
+            self.requeue(visit);
+            return false;
         };
         visit.tell_readiness(claim.half());
         let outcome = receive(visit, claim.half(), &mut posted);
@@ -237,23 +226,17 @@ impl Reader {
             self.has_lived(socket);
         }
         self.is_to_be_told = true;
-        let mut left = Left::of(claim.half(), matches!(outcome, Outcome::Blocked));
+        let mut left = left_by(claim.half(), matches!(outcome, Outcome::Blocked));
         let message = if let Outcome::Message(_) = outcome { claim.half().take_message() } else { None };
         self.tell_heard(visit, claim.half());
         left.at_rest = claim.give_back_to_rest();
         if let Outcome::Blocked = outcome {
-            put_back(socket, posted, left);
-            // What came was no message, and behind it is the end, of which the system does not tell again.
-            return socket.state().has_ended;
+            // What came was no message, and behind it may be the end, of which the system does not tell again.
+            return put_back(socket, posted, left);
         }
         let is_end = matches!(&outcome, Outcome::Failed(error) if is_terminal(error))
             || matches!(outcome, Outcome::Received(Received::Close) | Outcome::View(Received::Close, _));
-        let mut state = socket.state();
-        (state.is_busy, state.is_receiving, state.is_cancelled) = (false, false, false);
-        left.note(&mut state);
-        state.receive_deadline = 0;
-        state.is_over |= is_end;
-        drop(state);
+        socket.posting.end_receive(left, is_end);
         match outcome {
             Outcome::Received(received) => {
                 let data_at = if let Posted::Buffer(buffer) = &mut posted { buffer.memory().as_ptr() } else { std::ptr::null() };
@@ -301,27 +284,19 @@ impl Reader {
     #[inline(never)]
     fn look_after(&mut self, visit: &mut Visit<'_>) -> bool {
         let socket = visit.socket;
-        let Some(mut claim) = socket.claim_for_loop() else {
-            let mut state = socket.state();
-            state.is_busy = false;
-            Left::UNKNOWN.note(&mut state);
-            return !state.is_over;
-        };
+        let Some(mut claim) = socket.claim_for_loop() else { return socket.posting.end_visit(Left::UNKNOWN, false) };
         visit.tell_readiness(claim.half());
         let ahead = claim.half().look_after(socket);
         if claim.half().take_life() {
             self.has_lived(socket);
         }
         self.is_to_be_told = true;
-        let mut left = Left::of(claim.half(), false);
+        let mut left = left_by(claim.half(), false);
         self.tell_heard(visit, claim.half());
         left.at_rest = claim.give_back_to_rest();
-        let mut state = socket.state();
-        state.is_busy = false;
-        left.note(&mut state);
-        state.is_held |= ahead == Ahead::Data;
+        left.held |= ahead == Ahead::Data;
         // A receive that was posted meanwhile finds what lies there.
-        state.receive.is_some() || left.in_socket && ahead == Ahead::Nothing
+        socket.posting.end_care(left) || left.in_socket && ahead == Ahead::Nothing
     }
 
     /// What still comes on a connection that is being closed is of no use, apart from the peer's close frame.
@@ -330,7 +305,7 @@ impl Reader {
         let socket = visit.socket;
         (self.is_to_be_told, self.is_closing) = (true, true);
         let Some(mut claim) = socket.claim_for_loop() else { return };
-        socket.state().is_at_rest = false;
+        socket.posting.lock().wake();
         claim.half().abandon_messages();
         let mut waste = [0; 4096];
         let mut is_filled = true;
@@ -367,10 +342,7 @@ impl Reader {
             }
         }
         drop(claim);
-        {
-            let mut state = socket.state();
-            (state.is_readable, state.is_held) = (is_filled, false);
-        }
+        socket.posting.end_discard(is_filled);
         if is_filled {
             self.requeue(visit);
         }
@@ -403,7 +375,7 @@ fn receive(visit: &Visit<'_>, half: &mut ReceiveHalf, posted: &mut Posted) -> Ou
         let step = match posted {
             Posted::Buffer(buffer) => half.begin_piece().and_then(|()| half.step(socket, buffer.memory(), Patience::None)),
             Posted::View => {
-                let mut lent = lock(&visit.shared.lent);
+                let mut lent = visit.shared.lent.lock();
                 let room = lent.room();
                 let data = room.as_ptr();
                 let step = half.begin_piece().and_then(|()| half.step(socket, room, Patience::None));
@@ -444,43 +416,17 @@ fn deliver_received(visit: &mut Visit<'_>, received: Received, data_at: *const u
     visit.deliver(&Event { data_at, length: length_of(received), received: Some(received), ..Event::of(EventKind::Received) });
 }
 
-/// Nothing was there for it: the receive is posted again, unless it was cancelled meanwhile. Always false: there is nothing more to do now.
+/// Nothing was there for it: the receive is posted again, unless it was cancelled meanwhile. True if another look would find something.
 fn put_back(socket: &Arc<Socket>, posted: Posted, left: Left) -> bool {
-    let mut state = socket.state();
-    state.is_busy = false;
-    state.is_receiving = false;
-    left.note(&mut state);
-    if std::mem::take(&mut state.is_cancelled) {
-        drop(state);
+    socket.posting.put_back(posted, left).unwrap_or_else(|_| {
         socket.tell(OwnedEvent::ended(EventKind::Received, Err(Error::new(Status::Cancelled, "the operation was cancelled"))));
-        return false;
-    }
-    state.receive = Some(posted);
-    false
+        false
+    })
 }
 
-/// What there is to receive after a look.
-#[derive(Clone, Copy)]
-pub(super) struct Left {
-    pub in_socket: bool,
-    pub held: bool,
-    /// The receive half was not kept.
-    pub at_rest: bool,
-}
-
-impl Left {
-    pub const NOTHING: Left = Left { in_socket: false, held: false, at_rest: false };
-    pub const UNKNOWN: Left = Left { in_socket: true, held: true, at_rest: false };
-    pub const AT_REST: Left = Left { in_socket: false, held: false, at_rest: true };
-
-    pub fn of(half: &ReceiveHalf, is_blocked: bool) -> Left {
-        Left { in_socket: half.was_filled() && !is_blocked, held: half.has_held(), at_rest: false }
-    }
-
-    #[inline]
-    pub fn note(self, state: &mut State) {
-        (state.is_readable, state.is_held, state.is_at_rest) = (self.in_socket || state.has_ended, self.held, self.at_rest);
-    }
+/// What a look has left, as far as the receive half knows.
+pub(super) fn left_by(half: &ReceiveHalf, is_blocked: bool) -> Left {
+    Left { in_socket: half.was_filled() && !is_blocked, held: half.has_held(), at_rest: false }
 }
 
 /// Whether nothing can be received after this error.

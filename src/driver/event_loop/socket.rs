@@ -2,20 +2,18 @@
 //!
 //! In scope: receives that were posted, sends, cancel, and what the loop has to know of the connection. Out of scope: reading and closing
 //! (`reading`, `closing`), and everything that a blocking connection has as well ([`Connection`]).
-//!
-//! **Lock order**: `state` is taken alone, and never held while something is received, sent or told.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use super::closing::Closing;
 use super::event::{EventKind, OwnedEvent};
-use super::{Member, Shared, Wish, answering, lock};
+use super::posting::{Begun, Beside, Cancelled, Posting, Refused};
+use super::{Member, Shared, Wish, answering};
 use crate::connection::{Accepted, CallerBuffer, Connection, Manner, Outgoing, Prepared, Received};
 use crate::driver::clock;
 use crate::error::{Error, Phase, Result, Status};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How a call that may wait has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,37 +50,14 @@ pub struct Socket {
     pub(super) is_asked: AtomicBool,
     /// What was gathered in this batch is going to be written at its end.
     pub(super) is_corked: AtomicBool,
-    state: Mutex<State>,
+    /// Who receives next, and how far a close or its aftermath has come.
+    pub(super) posting: Posting<Posted, Option<Box<Closing>>>,
 }
 
-/// What calls and the loop share.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub receive: Option<Posted>,
-    /// In milliseconds of the clock; 0 = none.
-    pub receive_deadline: u64,
-    /// Somebody has the receive half for a moment.
-    pub is_busy: bool,
-    /// The one who is busy has taken a posted receive with it.
-    pub is_receiving: bool,
-    /// That receive was cancelled meanwhile.
-    pub is_cancelled: bool,
-    /// The socket may have something.
-    pub is_readable: bool,
-    /// The peer sends no more, or the connection is broken: whoever reads finds the end, and the system tells of it only once.
-    pub has_ended: bool,
-    /// Something was received and not delivered.
-    pub is_held: bool,
-    /// Nothing was, not even a part of something: there is no receive half.
-    pub is_at_rest: bool,
-    /// The loop is going to look at it.
-    pub is_queued: bool,
-    /// Every message is an event; no receive is posted.
-    pub is_whole: bool,
-    /// The program was told of the end: nothing is received any more.
-    pub is_over: bool,
-    /// How far a close or its aftermath has come.
-    pub closing: Option<Box<Closing>>,
+impl Beside for Option<Box<Closing>> {
+    fn discards(&self) -> bool {
+        self.as_ref().is_some_and(|closing| closing.discards())
+    }
 }
 
 impl Deref for Socket {
@@ -98,7 +73,7 @@ impl Socket {
     pub fn new(connection: Connection, of: &Arc<Shared>) -> Arc<Socket> {
         let options = connection.options();
         let is_at_rest = connection.put_to_rest();
-        let state = State { is_whole: options.whole_messages, is_readable: true, is_at_rest, ..State::default() };
+        let posting = Posting::new(options.whole_messages, is_at_rest);
         Arc::new(Socket {
             connection,
             member: Member::new(of),
@@ -107,7 +82,7 @@ impl Socket {
             last_life: AtomicU32::new(0),
             is_asked: AtomicBool::new(false),
             is_corked: AtomicBool::new(false),
-            state: Mutex::new(state),
+            posting,
         })
     }
 
@@ -116,63 +91,48 @@ impl Socket {
         self.member.shared()
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Receives: what is here already, else the receive is posted. 4317 if one is posted, or if messages come as events.
     pub fn receive(self: &Arc<Self>, mut posted: Posted) -> Result<Answer<Received>> {
-        let mut state = self.state();
-        if state.is_whole {
-            return Err(Error::new(Status::InvalidOperation, "messages come as events (WS_OPTION_WHOLE_MESSAGES)"));
-        }
-        if state.receive.is_some() || state.is_receiving {
-            return Err(Error::new(Status::InvalidOperation, "a receive is pending already"));
-        }
         if self.shared().is_closed() {
             return Err(loop_closed());
         }
-        if !state.is_busy {
-            state.is_busy = true;
-            let is_at_rest = state.is_at_rest;
-            drop(state);
-            let held = if is_at_rest { self.check_at_rest().map(|()| (None, false)) } else { self.take_held(&mut posted) };
-            state = self.state();
-            state.is_busy = false;
-            match held {
-                Ok((None, has_more)) => state.is_held = has_more,
-                Ok((Some(received), has_more)) => {
-                    state.is_held = has_more;
-                    state.is_over |= received == Received::Close;
-                    // What comes behind may be a ping or a close frame, which is answered even if nobody receives on.
-                    self.have_looked_at(state, false);
+        let begun = self.posting.begin().map_err(refused)?;
+        let mut has_more = None;
+        if let Begun::Look { is_at_rest } = begun {
+            match self.look(is_at_rest, &mut posted) {
+                Ok((None, more)) => has_more = Some(more),
+                Ok((Some(received), more)) => {
+                    self.visit_if(self.posting.end_look(more, received == Received::Close));
                     if received == Received::Close {
                         self.tell_close();
                     }
                     return Ok(Answer::Done(received));
                 }
                 Err(error) => {
-                    drop(state);
+                    self.visit_if(self.posting.fail_look());
                     return Err(self.receive_failed(error));
                 }
             }
         }
-        let is_message = matches!(posted, Posted::Message);
-        state.receive = Some(posted);
         let timeout = self.receive_timeout();
-        state.receive_deadline = timeout.map_or(0, |timeout| (clock::now() + timeout).as_millis() as u64 + 1);
-        self.have_looked_at(state, is_message);
+        let deadline = timeout.map_or(0, |timeout| (clock::now() + timeout).as_millis() as u64 + 1);
+        let is_message = matches!(posted, Posted::Message);
+        let (result, is_to_be_visited) = self.posting.post(posted, has_more, deadline, is_message);
+        self.visit_if(is_to_be_visited);
+        result.map_err(refused)?;
         if timeout.is_some() {
             self.shared().wish(Wish::Look(Arc::clone(self)));
         }
         Ok(Answer::Pending)
     }
 
-    /// Has the loop look at the connection, if there is anything to look at.
-    fn have_looked_at(self: &Arc<Self>, mut state: MutexGuard<'_, State>, always: bool) {
-        let is_new = (state.is_readable || state.is_held || always) && !std::mem::replace(&mut state.is_queued, true);
-        drop(state);
-        if is_new {
+    fn look(&self, is_at_rest: bool, posted: &mut Posted) -> Result<(Option<Received>, bool)> {
+        if is_at_rest { self.check_at_rest().map(|()| (None, false)) } else { self.take_held(posted) }
+    }
+
+    /// Asks the loop for a visit.
+    fn visit_if(self: &Arc<Self>, is_due: bool) {
+        if is_due {
             self.shared().wish(Wish::Ready(Arc::clone(self)));
         }
     }
@@ -180,7 +140,7 @@ impl Socket {
     /// Receives a view: where the bytes are, until the event or the batch is over. Except on the thread that drives the loop it is always posted.
     pub fn receive_view(self: &Arc<Self>) -> Result<Answer<(*const u8, Received)>> {
         match self.receive(Posted::View)? {
-            Answer::Done(received) => Ok(Answer::Done((lock(&self.shared().lent).last(), received))),
+            Answer::Done(received) => Ok(Answer::Done((self.shared().lent.lock().last(), received))),
             Answer::Pending => Ok(Answer::Pending),
         }
     }
@@ -201,7 +161,7 @@ impl Socket {
             Posted::View if !self.shared().is_driver() => return Ok((None, half.has_held())),
             Posted::View => {
                 half.begin_piece()?;
-                let mut lent = lock(&self.shared().lent);
+                let mut lent = self.shared().lent.lock();
                 let received = half.take_held(&self.connection, lent.room())?;
                 if let Some(Received::Piece(piece)) = received {
                     lent.lend(piece.length);
@@ -283,34 +243,19 @@ impl Socket {
 
     /// Messages come as events from now on, or no longer; 4317 while a receive is posted.
     pub fn set_whole(self: &Arc<Self>, is_whole: bool) -> Result<()> {
-        let mut state = self.state();
-        if state.receive.is_some() || state.is_receiving {
-            return Err(Error::new(Status::InvalidOperation, "a receive is pending"));
-        }
-        state.is_whole = is_whole;
-        // What lies there already is looked at, whoever is to have it.
-        state.is_readable = true;
-        let is_new = !std::mem::replace(&mut state.is_queued, true);
-        drop(state);
-        if is_new {
-            self.shared().wish(Wish::Ready(Arc::clone(self)));
-        }
+        let is_due = self.posting.set_whole(is_whole).map_err(refused)?;
+        self.visit_if(is_due);
         Ok(())
     }
 
     /// Ends a receive that is posted; false if there is none.
     pub fn cancel_receive(self: &Arc<Self>, reason: Error) -> bool {
-        let mut state = self.state();
-        if state.receive.take().is_some() {
-            drop(state);
-            self.tell(OwnedEvent::ended(EventKind::Received, Err(reason)));
-            return true;
+        match self.posting.cancel() {
+            Cancelled::Nothing => return false,
+            Cancelled::Taken => self.tell(OwnedEvent::ended(EventKind::Received, Err(reason))),
+            Cancelled::Later => {}
         }
-        if state.is_receiving {
-            state.is_cancelled = true;
-            return true;
-        }
-        false
+        true
     }
 
     /// Has the loop tell the program.
@@ -324,6 +269,14 @@ impl Socket {
         self.connection.drop_connection();
         self.shared().wish(Wish::Detach(Arc::clone(self)));
     }
+}
+
+fn refused(why: Refused) -> Error {
+    let sentence = match why {
+        Refused::Whole => "messages come as events (WS_OPTION_WHOLE_MESSAGES)",
+        Refused::Pending => "a receive is pending already",
+    };
+    Error::new(Status::InvalidOperation, sentence)
 }
 
 /// What a posted receive ends with when nobody drives the loop any more.

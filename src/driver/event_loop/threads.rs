@@ -3,7 +3,7 @@
 //! A session that was given no loop gets its own, each with a thread, made when the first handle needs one and ended with the last. Out of scope:
 //! what happens on them.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::task::TaskSign;
 use super::{Member, Shared, Wish};
 use crate::error::{Error, Result, Status};
 use crate::process::{self, Process};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::transport::dial;
 
 /// The most threads that one session may have.
@@ -29,7 +30,7 @@ static RUNNING: Mutex<Running> = Mutex::new(Running { loops: Vec::new(), count: 
 static ENDED: Condvar = Condvar::new();
 
 fn running() -> MutexGuard<'static, Running> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+    RUNNING.lock()
 }
 
 /// The loops of an asynchronous session: one that it was given, or its own.
@@ -69,7 +70,7 @@ impl Loops {
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock()
     }
 
     /// The session is driven by this loop.
@@ -168,9 +169,7 @@ pub fn end_threads(timeout: Duration) -> bool {
         of.close();
     }
     drop(loops);
-    let (_all, waited) =
-        ENDED.wait_timeout_while(running(), timeout, |all| all.count > 0 || all.look_ups > 0).unwrap_or_else(PoisonError::into_inner);
-    !waited.timed_out()
+    !ENDED.wait_while_for(&mut running(), |all| all.count > 0 || all.look_ups > 0, timeout).timed_out()
 }
 
 /// Looks a name up for a task, on a thread of its own where that is allowed: the system's resolver cannot be stopped.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{EventKind, OwnedEvent};
+use super::posting::Expiry;
 use super::socket::Socket;
 use crate::error::{Error, Phase, Status};
 use crate::sync::atomic::Ordering;
@@ -23,19 +24,16 @@ impl Socket {
     }
 
     fn look_at_receive(self: &Arc<Self>, now: Duration) -> Option<Duration> {
-        let state = self.state();
-        if state.receive_deadline == 0 {
-            return None;
+        match self.posting.expire(now.as_millis() as u64) {
+            Expiry::Never => None,
+            Expiry::At(deadline) => Some(Duration::from_millis(deadline)),
+            Expiry::Now => {
+                let time = self.receive_timeout().unwrap_or_default().as_millis();
+                let error = Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket);
+                self.tell(OwnedEvent::ended(EventKind::Received, Err(error)));
+                None
+            }
         }
-        let deadline = Duration::from_millis(state.receive_deadline);
-        if now < deadline {
-            return Some(deadline);
-        }
-        drop(state);
-        let time = self.receive_timeout().unwrap_or_default().as_millis();
-        self.cancel_receive(Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket));
-        self.state().receive_deadline = 0;
-        None
     }
 
     fn look_at_life(self: &Arc<Self>, now: Duration) -> Option<Duration> {
@@ -44,10 +42,7 @@ impl Socket {
         // In whole milliseconds, so that the same moment is not taken for a later one.
         let at = (now.as_millis() as u64).saturating_sub(since.into());
         self.has_lived_at(Duration::from_millis(at));
-        let is_blocked = {
-            let state = self.state();
-            (state.is_readable || state.is_held) && state.receive.is_none() && !state.is_whole && state.closing.is_none()
-        };
+        let is_blocked = self.posting.waits_for_program();
         match self.keep_alive(now, false, is_blocked) {
             Ok(due) => {
                 self.flush();
@@ -64,13 +59,7 @@ impl Socket {
             Err(error) => {
                 let error = self.receive_failed(error);
                 self.closing_failed(&error);
-                let is_whole = {
-                    let mut state = self.state();
-                    let is_whole = state.is_whole && !state.is_over;
-                    state.is_over |= is_whole;
-                    is_whole
-                };
-                if is_whole {
+                if self.posting.lose_messages() {
                     self.tell(OwnedEvent::ended(EventKind::Received, Err(error)));
                 } else {
                     self.cancel_receive(error);
