@@ -7,15 +7,13 @@
 //! on it frees nothing that is in use. Only the ticket is gone at once.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::client;
 use crate::component::ProtocolComponent;
 use crate::connection::{Connection, Prepared};
 use crate::driver::caretaker;
-use crate::driver::event_loop::{EventKind, OwnedEvent, Recipient, Shared, Socket};
+use crate::driver::event_loop::{Address, EventKind, OwnedEvent, Recipient, Shared, Socket};
 pub use crate::driver::event_loop::{Notify, OpaqueCallback};
 use crate::error::{Error, Result, Status};
 use crate::http::Headers;
@@ -24,10 +22,8 @@ use crate::server::{Listener, Seat};
 use crate::session::Session;
 use crate::sync::{Mutex, MutexGuard};
 
-mod address;
 mod table;
 
-use address::Address;
 pub use table::{Table, Ticket};
 
 /// The kinds of handle, with the numbers that `WS_OPTION_HANDLE_KIND` answers.
@@ -178,8 +174,6 @@ pub struct Entry {
     pub object: Object,
     /// Whom to tell, and whose it is: a child has copies of its parent's handles, and must leave them alone. Written under the lock of the record.
     address: Address,
-    /// Its number, once it has one.
-    ticket: AtomicU64,
     /// Held for a copy in or out, never across a call. Most handles have nothing to remember.
     record: Mutex<Option<Box<Record>>>,
     /// A websocket's place among those of its listener, until its handle is closed.
@@ -238,20 +232,19 @@ impl Entry {
 
     /// Whom to tell about this handle.
     pub fn notify(&self) -> Notify {
-        let (callback, context) = self.address.read();
-        Notify { callback: NonZeroUsize::new(callback).map(OpaqueCallback), context }
+        self.address.notify()
     }
 
     /// Sets callback and context together.
     pub fn set_notify(&self, notify: Notify) {
         let _one_at_a_time = self.record();
-        self.address.write(notify.callback.map_or(0, |callback| callback.0.get()), notify.context);
+        self.address.set_notify(notify);
     }
 
     /// Sets the context alone.
     pub fn set_context(&self, context: usize) {
         let _one_at_a_time = self.record();
-        self.address.write(self.address.read().0, context);
+        self.address.set_notify(Notify { context, ..self.address.notify() });
     }
 
     /// Why the last operation on this handle that failed did so.
@@ -286,7 +279,7 @@ impl Entry {
 
     /// Its number.
     pub fn ticket(&self) -> u64 {
-        self.ticket.load(Ordering::Acquire)
+        self.address.ticket()
     }
 
     /// Itself, for whoever tells of it.
@@ -304,13 +297,8 @@ impl Recipient for Entry {
         if let Object::LoopSocket(socket) = &self.object { Some(socket) } else { None }
     }
 
-    fn ticket(&self) -> u64 {
-        self.ticket.load(Ordering::Acquire)
-    }
-
-    fn address(&self) -> (Notify, u64) {
-        // Acquire: the loop may tell of a handle in the very moment in which it gets its number.
-        (self.notify(), self.ticket.load(Ordering::Acquire))
+    fn address(&self) -> &Address {
+        &self.address
     }
 
     fn remember(&self, error: &Error) {
@@ -320,7 +308,7 @@ impl Recipient for Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:#x}", self.object.text(), self.ticket.load(Ordering::Relaxed))
+        write!(f, "{} {:#x}", self.object.text(), self.address.ticket())
     }
 }
 
@@ -334,10 +322,10 @@ pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
 /// The same, for a websocket that is counted by its listener.
 pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Result<Ticket> {
     let kind = object.kind() as u8;
-    let entry = Arc::new(Entry { object, address: Address::here(), ticket: AtomicU64::new(0), record: Mutex::default(), _seat: seat });
+    let entry = Arc::new(Entry { object, address: Address::here(), record: Mutex::default(), _seat: seat });
     entry.set_notify(notify);
     let ticket = TABLE.insert(kind, Arc::clone(&entry))?;
-    entry.ticket.store(ticket.number(), Ordering::Release);
+    entry.address.set_ticket(ticket.number());
     match &entry.object {
         // From here on the loop may tell of it.
         Object::LoopSocket(socket) => socket.shared().attach(Arc::clone(socket), entry.clone()),
@@ -349,17 +337,17 @@ pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Resu
 
 /// Gives a client's websocket its handle, for the loop.
 pub fn adopt_socket(parent: &dyn Recipient, child: &Arc<Socket>) -> Result<u64> {
-    Ok(insert(Object::LoopSocket(Arc::clone(child)), parent.address().0)?.number())
+    Ok(insert(Object::LoopSocket(Arc::clone(child)), parent.address().notify())?.number())
 }
 
 /// The same for a server's.
 pub fn adopt_seated(parent: &dyn Recipient, request: &server::Request, child: &Arc<Socket>) -> Result<u64> {
-    Ok(insert_seated(Object::LoopSocket(Arc::clone(child)), parent.address().0, request.take_along_seat())?.number())
+    Ok(insert_seated(Object::LoopSocket(Arc::clone(child)), parent.address().notify(), request.take_along_seat())?.number())
 }
 
 /// The same for a request.
 pub fn adopt_request(parent: &dyn Recipient, child: Arc<server::Request>) -> Result<u64> {
-    Ok(insert(Object::ServerRequest(child), parent.address().0)?.number())
+    Ok(insert(Object::ServerRequest(child), parent.address().notify())?.number())
 }
 
 /// What an open handle of any kind stands for; 6 if it is stale, closed, invented or zero, 13005 if it is the parent's.

@@ -11,7 +11,7 @@ pub use std::sync::OnceLock;
 
 /// The same for single words.
 pub mod atomic {
-    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, fence};
+    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
 
 /// Another thread is about to change what is waited for.

@@ -31,6 +31,16 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     }
 }
 
+/// [`apply`] for the whole payload of a message that is probably short: without a call, which would cost more than the work.
+#[inline(always)]
+pub fn apply_short(bytes: &mut [u8], key: [u8; 4]) {
+    match bytes.len() {
+        8..=16 => apply_ends::<8>(bytes, u32::from_le_bytes(key)),
+        17..=32 => apply_ends::<16>(bytes, u32::from_le_bytes(key)),
+        _ => apply(bytes, key, 0),
+    }
+}
+
 /// Writes `source`, masked, to `target`; `offset` is how many bytes of the payload came before them.
 ///
 /// # Panics
@@ -178,6 +188,12 @@ mod tests {
         assert_eq!(applied[start..start + length], expected, "apply to {length} bytes at offset {offset}");
         assert_eq!(applied[..start], source[..start], "apply wrote before its slice");
         assert_eq!(applied[start + length], 0xee, "apply wrote behind its slice");
+
+        if offset == 0 {
+            let mut short = source.clone();
+            apply_short(&mut short[start..start + length], KEY);
+            assert_eq!(short[start..start + length], expected, "apply_short to {length} bytes");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::pointer::{self, EventRoom};
 use super::types::{ws_buffer_type, ws_error_info, ws_event, ws_operation, ws_status};
 use super::websocket::type_of_piece;
 use crate::connection::Received;
-use crate::driver::event_loop::{Delivery, Event, EventKind, Recipient};
+use crate::driver::event_loop::{Address, Delivery, Event, EventKind};
 use crate::protocol::MessageKind;
 
 /// Calls the callback of each handle; an event for a handle without one is dropped.
@@ -22,16 +22,16 @@ pub struct Callbacks;
 
 impl Delivery for Callbacks {
     #[inline]
-    fn deliver_message(&mut self, to: &dyn Recipient, kind: MessageKind, message: &[u8]) {
-        let (notify, ticket) = to.address();
+    fn deliver_message(&mut self, to: &Address, kind: MessageKind, message: &[u8]) {
+        let (notify, ticket) = (to.notify(), to.ticket());
         let Some(callback) = notify.callback else { return };
         let told = message_event(notify.context, ticket, kind, message);
         // SAFETY: as below.
         unsafe { pointer::call(callback, &told, notify.context) };
     }
 
-    fn deliver(&mut self, to: &dyn Recipient, event: &Event<'_>) {
-        let (notify, ticket) = to.address();
+    fn deliver(&mut self, to: &Address, event: &Event<'_>) {
+        let (notify, ticket) = (to.notify(), to.ticket());
         let Some(callback) = notify.callback else { return };
         // Made only for failures: it is large.
         let info = event.error.map(boundary::describe);
@@ -72,18 +72,18 @@ impl Batch {
 }
 
 impl Delivery for Batch {
-    fn deliver_message(&mut self, to: &dyn Recipient, kind: MessageKind, message: &[u8]) {
-        let (notify, ticket) = to.address();
+    fn deliver_message(&mut self, to: &Address, kind: MessageKind, message: &[u8]) {
+        let (notify, ticket) = (to.notify(), to.ticket());
         self.room.put(message_event(notify.context, ticket, kind, message));
     }
 
-    fn deliver(&mut self, to: &dyn Recipient, event: &Event<'_>) {
+    fn deliver(&mut self, to: &Address, event: &Event<'_>) {
         let mut info = ptr::null();
         if let Some(error) = event.error {
             self.infos.push(Box::new(boundary::describe(error)));
             info = self.infos.last().map_or(ptr::null(), |info| ptr::from_ref(&**info));
         }
-        let (notify, ticket) = to.address();
+        let (notify, ticket) = (to.notify(), to.ticket());
         self.room.put(translate(ticket, event, info, notify.context));
     }
 

@@ -5,6 +5,8 @@
 //!
 //! Out of scope: answering control frames, and what comes after a close frame (see [`Lifecycle`](super::Lifecycle)).
 
+use std::ops::Range;
+
 use super::frame::{MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER};
 use super::{FrameHeader, MaskingKey, MessageKind, Opcode, Piece, Role, Violation};
 use crate::bytes::mask;
@@ -125,27 +127,47 @@ impl Usual {
     }
 }
 
-/// A whole message in one frame at the beginning of `input`, where no frame and no message is under way: unmasked where it lies, at the end of the
-/// bytes that were used. `None`: it is something else, or not all of it is here, and nothing has changed.
+/// A whole message in one frame at the beginning of `input`, where no frame and no message is under way: its kind, and where its payload lies,
+/// unmasked. What it ends with was used. `None`: it is something else, or not all of it is here, and nothing has changed.
 ///
 /// After a violation the connection is of no use any more.
 #[inline(always)]
-pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -> Option<Result<(usize, Piece), Violation>> {
+pub fn whole_message_at_rest(sender: Role, max_message: u64, input: &mut [u8]) -> Option<Result<(MessageKind, Range<usize>), Violation>> {
+    // What a server receives most. A length that is not masked, or takes more than a byte, is too large here.
+    if let Some((head, rest)) = input.split_first_chunk_mut::<6>() {
+        let (first, length) = (head[0], head[1] ^ 0x80);
+        if matches!(first, 0x81 | 0x82)
+            && length < 126
+            && u64::from(length) <= max_message
+            && sender == Role::Client
+            && let Some(payload) = rest.get_mut(..length.into())
+        {
+            mask::apply_short(payload, [head[2], head[3], head[4], head[5]]);
+            let kind = if first == 0x81 { MessageKind::Text } else { MessageKind::Binary };
+            return Some(checked(kind, payload).map(|()| (kind, 6..6 + usize::from(length))));
+        }
+    }
     let Usual { kind, length, head, is_masked } = Usual::read(sender, max_message.min(input.len() as u64), input)?;
-    let (used, payload) = if is_masked {
+    let (start, payload) = if is_masked {
         let (key, payload) = input.get_mut(head..head + 4 + length)?.split_first_chunk_mut::<4>()?;
         mask::apply(payload, *key, 0);
-        (head + 4 + length, payload)
+        (head + 4, payload)
     } else {
-        (head + length, input.get_mut(head..head + length)?)
+        (head, input.get_mut(head..head + length)?)
     };
+    Some(checked(kind, payload).map(|()| (kind, start..start + length)))
+}
+
+/// The text of a whole message is UTF-8 (RFC 6455 §8.1).
+#[inline(always)]
+fn checked(kind: MessageKind, payload: &[u8]) -> Result<(), Violation> {
     if kind == MessageKind::Text {
         let mut utf8 = Utf8::default();
         if utf8.check(payload).is_err() || utf8.finish().is_err() {
-            return Some(Err(Violation::InvalidText));
+            return Err(Violation::InvalidText);
         }
     }
-    Some(Ok((used, Piece { kind, length, ends_message: true })))
+    Ok(())
 }
 
 impl Decoder {
@@ -263,7 +285,7 @@ impl Decoder {
         let found = whole_message_at_rest(self.sender, self.limits.max_message, input)?;
         self.frames += 1;
         self.messages += u64::from(found.is_ok());
-        Some(found)
+        Some(found.map(|(kind, payload)| (payload.end, Piece { kind, length: payload.len(), ends_message: true })))
     }
 
     /// How many bytes the frame has that begins here, its header included; `None` if too little of it is here to say, or it is none.

@@ -13,11 +13,14 @@
 
 use ws101::{bytes, error, http, options, process, protocol};
 
-#[path = "../../src/handle/address.rs"]
+#[path = "../../src/driver/event_loop/address.rs"]
 mod address;
 #[path = "../../src/connection/mod.rs"]
 mod connection;
 mod driver;
+mod event {
+    pub use ws101::driver::event_loop::{Notify, OpaqueCallback};
+}
 #[path = "../../src/driver/event_loop/inbox.rs"]
 mod inbox;
 mod models;

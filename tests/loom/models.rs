@@ -1,5 +1,6 @@
 //! The models: who meets whom, and what must hold in every order.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::address::Address;
 use crate::connection::{Ahead, Connection, Operation, Received, Sources, Upgraded};
 use crate::driver::blocking::{self, StopSign, Task};
 use crate::error::Status;
+use crate::event::{Notify, OpaqueCallback};
 use crate::inbox::Inbox;
 use crate::options::{Options, SharedOptions};
 use crate::postings;
@@ -43,6 +45,7 @@ pub const ALL: &[(&str, Model)] = &[
     ("one_of_two_removers_gets_the_value", one_of_two_removers_gets_the_value),
     ("a_posted_receive_and_a_message_meet", postings::a_posted_receive_and_a_message_meet),
     ("a_receive_that_is_cancelled_ends_once", postings::a_receive_that_is_cancelled_ends_once),
+    ("a_receive_without_a_message_is_cancelled", postings::a_receive_without_a_message_is_cancelled),
     ("two_receives_at_once_are_one_and_a_refusal", postings::two_receives_at_once_are_one_and_a_refusal),
     ("a_receive_behind_a_look_finds_what_it_found", postings::a_receive_behind_a_look_finds_what_it_found),
 ];
@@ -358,17 +361,22 @@ fn one_of_two_removers_gets_the_value() {
     assert_eq!(table.live_count(), 0);
 }
 
+/// A callback and a context that belong together.
+fn notify(number: usize) -> Notify {
+    Notify { callback: NonZeroUsize::new(number).map(OpaqueCallback), context: number }
+}
+
 fn a_callback_comes_with_its_own_context() {
     let address = Arc::new(Address::default());
     let theirs = Arc::clone(&address);
     let writer = thread::spawn(move || {
-        theirs.write(1, 1);
-        theirs.write(2, 2);
+        theirs.set_notify(notify(1));
+        theirs.set_notify(notify(2));
     });
-    let (callback, context) = address.read();
-    assert_eq!(callback, context);
+    let found = address.notify();
+    assert_eq!(found, notify(found.context));
     writer.join().unwrap();
-    assert_eq!(address.read(), (2, 2));
+    assert_eq!(address.notify(), notify(2));
 }
 
 /// The loop's sleep is a wait for the bell; a wish that rings for nothing, or does not ring, shows.

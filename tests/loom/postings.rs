@@ -208,6 +208,8 @@ fn with_loop(world: &Arc<World>, others: Vec<thread::JoinHandle<()>>, ends: usiz
 
 pub fn a_posted_receive_and_a_message_meet() {
     let world = World::new();
+    // The loop has looked before: from here on only the system tells of a message.
+    world.visit(Why::Queued);
     let (program, peer) = (Arc::clone(&world), Arc::clone(&world));
     let others = vec![
         thread::spawn(move || {
@@ -238,6 +240,18 @@ pub fn a_receive_that_is_cancelled_ends_once() {
     ];
     with_loop(&world, others, 1);
     assert_eq!(world.ends().len(), 1);
+}
+
+pub fn a_receive_without_a_message_is_cancelled() {
+    let world = World::new();
+    let program = Arc::clone(&world);
+    let call = thread::spawn(move || {
+        assert_eq!(program.receive(1), Call::Pending);
+        assert_ne!(program.cancel(1), Cancelled::Nothing);
+        program.ring();
+    });
+    with_loop(&world, vec![call], 1);
+    assert_eq!(world.ends(), [(1, End::Cancelled)]);
 }
 
 pub fn two_receives_at_once_are_one_and_a_refusal() {

@@ -10,7 +10,7 @@ pub use std::sync::OnceLock;
 
 /// The same for single words.
 pub mod atomic {
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, fence};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
 
 pub fn pause() {

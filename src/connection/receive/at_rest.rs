@@ -4,10 +4,11 @@
 //! Out of scope: which connections may rest (`driver::event_loop`; a thread that waits in a receive has no use for it).
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use super::{Connection, Counted, ReceiveHalf, Result, ended, is_nothing, lost};
 use crate::options::Options;
-use crate::protocol::{MessageKind, Piece, Role, whole_message_at_rest};
+use crate::protocol::{MessageKind, Role, whole_message_at_rest};
 use crate::transport::Patience;
 
 thread_local! {
@@ -73,14 +74,11 @@ impl Connection {
         }
     }
 
-    /// The next whole message among bytes that were read, at the end of those that were used. `None`: what lies there is something else, or not all
-    /// of it is here; nothing has changed, and the receive half must see to it.
-    #[inline]
-    pub fn next_at_rest(&self, bytes: &mut [u8]) -> Option<Result<(usize, MessageKind, usize)>> {
+    /// The next whole message among bytes that were read, and where it lies; up to its end they were used. `None`: what lies there is something
+    /// else, or not all of it is here; nothing has changed, and the receive half must see to it.
+    #[inline(always)]
+    pub fn next_at_rest(&self, bytes: &mut [u8]) -> Option<Result<(MessageKind, Range<usize>)>> {
         let (sender, most) = self.hot.at_rest();
-        match whole_message_at_rest(sender, most, bytes)? {
-            Ok((used, Piece { kind, length, .. })) => Some(Ok((used, kind, length))),
-            Err(violation) => Some(Err(self.fail_with(violation))),
-        }
+        whole_message_at_rest(sender, most, bytes).map(|found| found.map_err(|violation| self.fail_with(violation)))
     }
 }

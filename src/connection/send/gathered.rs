@@ -5,8 +5,8 @@
 use std::io;
 
 use super::Turn;
-use crate::bytes::mask;
 use crate::bytes::utf8::Utf8;
+use crate::bytes::{mask, short};
 use crate::connection::queue::Segment;
 use crate::connection::{Connection, Counted};
 use crate::protocol::{MAX_FRAME_HEADER, MessageKind, Role};
@@ -44,13 +44,16 @@ impl Gathered {
         !self.bytes.is_empty()
     }
 
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        // Who puts has asked for room: there is always some.
-        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.length += bytes.len();
-        }
+    /// Adds a frame. Who puts has asked for room: there is always some.
+    #[inline(always)]
+    fn put<const HEAD: usize>(&mut self, head: [u8; HEAD], payload: &[u8]) -> Option<&mut [u8]> {
+        let room = self.bytes.get_mut(self.length..self.length + HEAD + payload.len())?;
+        self.length += room.len();
+        self.frames += 1;
+        let (own, room) = room.split_first_chunk_mut::<HEAD>()?;
+        *own = head;
+        short::copy(payload, room);
+        Some(room)
     }
 
     fn clear(&mut self) {
@@ -84,24 +87,32 @@ impl Connection {
             }
         }
         let first = if kind == MessageKind::Text { 0x81 } else { 0x82 };
-        let mask_bit = if self.role() == Role::Client { 0x80 } else { 0 };
-        if payload.len() < 126 {
-            gathered.put(&[first, mask_bit | payload.len() as u8]);
-        } else {
-            let [high, low] = (payload.len() as u16).to_be_bytes();
-            gathered.put(&[first, mask_bit | 126, high, low]);
+        match (self.role(), payload.len()) {
+            (Role::Server, length @ 0..126) => {
+                gathered.put([first, length as u8], payload);
+            }
+            (Role::Server, length) => {
+                let [high, low] = (length as u16).to_be_bytes();
+                gathered.put([first, 126, high, low], payload);
+            }
+            (Role::Client, length) => self.gather_masked(gathered, first, length, payload),
         }
-        if self.role() == Role::Client {
-            let key = (self.sources.masking_key)();
-            gathered.put(&key);
-            let start = gathered.length;
-            gathered.put(payload);
-            mask::apply(&mut gathered.bytes[start..gathered.length], key, 0);
-        } else {
-            gathered.put(payload);
-        }
-        gathered.frames += 1;
         true
+    }
+
+    #[inline(never)]
+    fn gather_masked(&self, gathered: &mut Gathered, first: u8, length: usize, payload: &[u8]) {
+        let key = (self.sources.masking_key)();
+        let [k0, k1, k2, k3] = key;
+        let own = if length < 126 {
+            gathered.put([first, 0x80 | length as u8, k0, k1, k2, k3], payload)
+        } else {
+            let [high, low] = (length as u16).to_be_bytes();
+            gathered.put([first, 0x80 | 126, high, low, k0, k1, k2, k3], payload)
+        };
+        if let Some(own) = own {
+            mask::apply(own, key, 0);
+        }
     }
 
     /// Writes what was gathered, and gives the turn back. What the socket does not take waits in the outbox. Whether somebody may have to be told.

@@ -74,32 +74,30 @@ pub(super) fn leave(socket: &Socket) {
 /// Sends a message back over the connection of the event that this thread is in; false if it has to go another way.
 #[inline]
 pub fn answer(ticket: u64, kind: MessageKind, payload: &[u8]) -> bool {
-    ANSWERING.with_borrow_mut(|answering| answering.ticket == ticket && ticket != 0 && answering.gather(kind, payload))
+    ANSWERING.with_borrow_mut(|answering| answering.ticket == ticket && answering.gather(kind, payload))
 }
 
 impl Answering {
     #[inline]
     fn gather(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
         let Some(socket) = &self.socket else { return false };
-        // Closed by another thread: the number is stale, and the usual way says so.
-        if socket.signals().is_stopped() {
-            self.write();
-            return false;
+        // Closed by another thread: the number is stale, and the usual way says so. A large message goes its own way, behind what was gathered.
+        if socket.signals().is_stopped() || !self.has_turn && !self.begin() || !self.gathered.has_room(payload.len()) {
+            return self.give_up();
         }
-        if !self.has_turn {
-            if !socket.begin_gathering(&mut self.gathered) {
-                return false;
-            }
-            self.has_turn = true;
-        }
-        if !self.gathered.has_room(payload.len()) {
-            self.write();
-            // A large one goes its own way, behind what was gathered.
-            return false;
-        }
-        if socket.gather(&mut self.gathered, kind, payload) {
-            return true;
-        }
+        let Some(socket) = &self.socket else { return false };
+        socket.gather(&mut self.gathered, kind, payload) || self.give_up()
+    }
+
+    #[inline(never)]
+    fn begin(&mut self) -> bool {
+        self.has_turn = self.socket.as_ref().is_some_and(|socket| socket.begin_gathering(&mut self.gathered));
+        self.has_turn
+    }
+
+    /// The message goes another way, behind those that were gathered.
+    #[cold]
+    fn give_up(&mut self) -> bool {
         self.write();
         false
     }

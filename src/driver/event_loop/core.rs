@@ -157,8 +157,9 @@ impl Core {
                 }
                 if event.is_readable() || has_ended {
                     if chunk.is_some() {
-                        let mut visit = Visit { shared, delivery, key: key as u32, socket, recipient, chunk, is_readable: true };
-                        self.reader.answer(&mut visit, why);
+                        if let Some(mut visit) = Visit::new(shared, delivery, key as u32, recipient, chunk) {
+                            self.reader.answer(&mut visit, why);
+                        }
                     } else if socket.posting.note_ready(has_ended) {
                         self.reader.ready.push_back(key as u32);
                     }
@@ -187,12 +188,11 @@ impl Core {
             }
             let Some(key) = self.reader.ready.pop_front() else { break };
             let Some(Item::Socket(recipient, _)) = self.members.get(key as usize) else { continue };
-            let Some(socket) = recipient.socket() else { continue };
-            let mut visit = Visit { shared, delivery, key, socket, recipient, chunk: chunk.as_deref_mut(), is_readable: false };
-            if visit.chunk.is_none() {
-                self.reader.collect(&mut visit);
-            } else {
+            let Some(mut visit) = Visit::new(shared, delivery, key, recipient, chunk.as_deref_mut()) else { continue };
+            if visit.takes_all {
                 self.reader.answer(&mut visit, Why::Queued);
+            } else {
+                self.reader.collect(&mut visit);
             }
             if std::mem::take(&mut self.reader.is_closing) {
                 self.look_at(key);
@@ -253,10 +253,10 @@ impl Core {
             }
             if delivery.keeps() {
                 // Its data and error must stay where they are; the box of an error and of data do.
-                delivery.deliver(&*recipient, &event.as_event());
+                delivery.deliver(recipient.address(), &event.as_event());
                 self.reader.given(event);
             } else {
-                delivery.deliver(&*recipient, &event.as_event());
+                delivery.deliver(recipient.address(), &event.as_event());
                 if !shared.corked.lock().is_empty() {
                     shared.flush_corked();
                 }

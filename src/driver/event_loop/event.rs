@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::address::Address;
 use super::socket::Socket;
 use crate::connection::Received;
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::protocol::{MessageKind, Piece};
 pub struct OpaqueCallback(pub NonZeroUsize);
 
 /// Whom to tell about a handle: what a child inherits when it is made.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Notify {
     /// The callback, if there is one.
     pub callback: Option<OpaqueCallback>,
@@ -29,10 +30,8 @@ pub struct Notify {
 pub trait Recipient: Debug + Send + Sync {
     /// The connection, if it is the handle of one.
     fn socket(&self) -> Option<&Arc<Socket>>;
-    /// The handle's number.
-    fn ticket(&self) -> u64;
     /// Whom to tell, and the handle's number.
-    fn address(&self) -> (Notify, u64);
+    fn address(&self) -> &Address;
     /// Why an operation on it has failed, for whoever asks later.
     fn remember(&self, error: &Error);
 }
@@ -40,9 +39,9 @@ pub trait Recipient: Debug + Send + Sync {
 /// How a program gets its events.
 pub trait Delivery {
     /// Hands a whole message over: the usual event.
-    fn deliver_message(&mut self, to: &dyn Recipient, kind: MessageKind, message: &[u8]);
+    fn deliver_message(&mut self, to: &Address, kind: MessageKind, message: &[u8]);
     /// Hands an event over.
-    fn deliver(&mut self, to: &dyn Recipient, event: &Event<'_>);
+    fn deliver(&mut self, to: &Address, event: &Event<'_>);
     /// How many more it takes now.
     fn room(&self) -> usize;
     /// Whether what an event points to must live until the next call of the loop, instead of until `deliver` returns.

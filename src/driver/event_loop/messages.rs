@@ -9,6 +9,7 @@ use super::posting::Left;
 use super::reading::{MOST_LENT, READS_AT_ONCE, Reader, Visit, left_by};
 use crate::connection::{Counted, MessageStep, NextWhole, ReceiveClaim, ReceiveHalf, Received};
 use crate::error::{Error, Result};
+use crate::sync::atomic::Ordering;
 use crate::transport::Patience;
 
 /// What may come after what was read.
@@ -78,12 +79,17 @@ impl Reader {
 /// Delivers messages up to one that is not whole.
 #[inline]
 fn deliver_at_rest(visit: &mut Visit<'_>, bytes: &mut [u8], at: &mut usize, messages: &mut u64) -> Result<()> {
-    while *at < bytes.len() && visit.has_room() && !visit.socket.signals().is_stopped() {
-        match visit.socket.next_at_rest(&mut bytes[*at..]) {
-            Some(Ok((used, kind, length))) => {
-                *at += used;
+    let (socket, to) = (&**visit.socket, visit.to);
+    let (takes_all, delivery) = (visit.takes_all, &mut *visit.delivery);
+    // What is sent in answer to any of them is gathered.
+    socket.batch.store(visit.shared.batch(), Ordering::Relaxed);
+    while *at < bytes.len() && (takes_all || delivery.room() > 0) && !socket.signals().is_stopped() {
+        match socket.next_at_rest(&mut bytes[*at..]) {
+            Some(Ok((kind, message))) => {
                 *messages += 1;
-                visit.deliver_message(kind, &bytes[*at - length..*at]);
+                let begin = *at;
+                *at += message.end;
+                delivery.deliver_message(to, kind, &bytes[begin + message.start..begin + message.end]);
             }
             Some(Err(error)) => return Err(error),
             None => break,

@@ -6,6 +6,7 @@
 //! **Who may do what**: the thread that drives the loop has taken its [`Core`] out of its slot, so no lock is held while a callback runs. Everybody
 //! else puts wishes into the [`Inbox`], and rings if the loop sleeps. A connection never changes its loop.
 
+mod address;
 mod answering;
 mod closing;
 mod core;
@@ -28,6 +29,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use address::Address;
 pub use answering::{answer, has_any};
 pub use event::{Delivery, Event, EventKind, Notify, OpaqueCallback, OwnedEvent, Recipient};
 pub use socket::{Answer, Posted, Socket};

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
 use super::posting::{Left, Look, Task, Why};
 use super::socket::{Posted, Socket};
@@ -55,17 +56,38 @@ pub(super) struct Visit<'v> {
     pub key: u32,
     pub socket: &'v Arc<Socket>,
     pub recipient: &'v Arc<dyn Recipient>,
+    /// Its address.
+    pub to: &'v Address,
+    /// There is always somebody to take another event.
+    pub takes_all: bool,
     /// Where to read to, if callbacks are done with it at once; else it is lent.
     pub chunk: Option<&'v mut [u8]>,
     /// Whether its socket may have something.
     pub is_readable: bool,
 }
 
+impl<'v> Visit<'v> {
+    /// To this one, for these events.
+    #[inline]
+    pub(super) fn new(
+        shared: &'v Arc<Shared>,
+        delivery: &'v mut dyn Delivery,
+        key: u32,
+        recipient: &'v Arc<dyn Recipient>,
+        chunk: Option<&'v mut [u8]>,
+    ) -> Option<Visit<'v>> {
+        let (socket, to) = (recipient.socket()?, recipient.address());
+        // Memory to read to is there exactly where callbacks are.
+        let takes_all = chunk.is_some();
+        Some(Visit { shared, delivery, key, socket, recipient, to, takes_all, chunk, is_readable: true })
+    }
+}
+
 impl Visit<'_> {
     /// Whether somebody takes another event.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.chunk.is_some() || !self.delivery.keeps() || self.delivery.room() > 0
+        self.takes_all || self.delivery.room() > 0
     }
 
     /// Hands over an event of the connection, whose answers are gathered.
@@ -74,14 +96,14 @@ impl Visit<'_> {
         if let Some(error) = event.error {
             self.recipient.remember(error);
         }
-        self.delivery.deliver(&**self.recipient, event);
+        self.delivery.deliver(self.to, event);
     }
 
     /// The same for a whole message.
     #[inline]
     pub(super) fn deliver_message(&mut self, kind: MessageKind, message: &[u8]) {
         self.socket.batch.store(self.shared.batch(), Ordering::Relaxed);
-        self.delivery.deliver_message(&**self.recipient, kind, message);
+        self.delivery.deliver_message(self.to, kind, message);
     }
 
     pub(super) fn tell_readiness(&self, half: &mut ReceiveHalf) {
@@ -145,7 +167,7 @@ impl Reader {
     /// Reads from one, whose callback answers at once: the answers leave together when it is done.
     pub(super) fn answer(&mut self, visit: &mut Visit<'_>, why: Why) {
         let socket = visit.socket;
-        answering::begin(visit.recipient.ticket(), socket);
+        answering::begin(visit.to.ticket(), socket);
         self.read_one(visit, why);
         self.is_to_be_told |= answering::end();
         if socket.is_corked.load(Ordering::Relaxed) {
@@ -261,7 +283,7 @@ impl Reader {
     pub(super) fn deliver_error(&mut self, visit: &mut Visit<'_>, error: Error) {
         let event = OwnedEvent::ended(EventKind::Received, Err(error));
         visit.deliver(&event.as_event());
-        if visit.delivery.keeps() {
+        if !visit.takes_all {
             self.given.push(event);
         }
     }
@@ -273,7 +295,7 @@ impl Reader {
 
     /// A message was handed over: its memory is of use again as soon as the event is over.
     pub(super) fn keep(&mut self, visit: &Visit<'_>, message: OwnMessage) {
-        if visit.delivery.keeps() {
+        if !visit.takes_all {
             self.messages.push(message);
         } else {
             message.give_back();
