@@ -9,7 +9,7 @@ use crate::bytes::utf8::Utf8;
 use crate::bytes::{mask, short};
 use crate::connection::queue::Segment;
 use crate::connection::{Connection, Counted};
-use crate::protocol::{MAX_FRAME_HEADER, MessageKind, Role};
+use crate::protocol::{MessageKind, Role};
 use crate::transport::Patience;
 
 /// Frames that are larger are not gathered here.
@@ -31,12 +31,6 @@ impl Gathered {
     /// None, without memory.
     pub const NONE: Gathered = Gathered { bytes: Vec::new(), length: 0, frames: 0 };
 
-    /// Whether another frame of this size has room.
-    #[inline]
-    pub fn has_room(&self, length: usize) -> bool {
-        length <= MOST_GATHERED && self.bytes.len() - self.length >= length + MAX_FRAME_HEADER
-    }
-
     fn make_room(&mut self) -> bool {
         if self.bytes.is_empty() && self.bytes.try_reserve_exact(ROOM).is_ok() {
             self.bytes.resize(ROOM, 0);
@@ -44,13 +38,13 @@ impl Gathered {
         !self.bytes.is_empty()
     }
 
-    /// Adds a frame. Who puts has asked for room: there is always some.
+    /// Adds a frame; `None` if it has no room.
     #[inline(always)]
     fn put<const HEAD: usize>(&mut self, head: [u8; HEAD], payload: &[u8]) -> Option<&mut [u8]> {
-        let room = self.bytes.get_mut(self.length..self.length + HEAD + payload.len())?;
-        self.length += room.len();
+        let (own, room) = self.bytes.get_mut(self.length..)?.split_first_chunk_mut::<HEAD>()?;
+        let room = room.get_mut(..payload.len())?;
+        self.length += HEAD + payload.len();
         self.frames += 1;
-        let (own, room) = room.split_first_chunk_mut::<HEAD>()?;
         *own = head;
         short::copy(payload, room);
         Some(room)
@@ -77,7 +71,7 @@ impl Connection {
         self.outbox().take_turn_at_once()
     }
 
-    /// Gathers a whole message for which there is room; false if it is not one that may be gathered.
+    /// Gathers a whole message; false if it is none that may be gathered, or has no room.
     #[inline]
     pub fn gather(&self, gathered: &mut Gathered, kind: MessageKind, payload: &[u8]) -> bool {
         if kind == MessageKind::Text && self.hot.checks_sent_text() {
@@ -87,32 +81,30 @@ impl Connection {
             }
         }
         let first = if kind == MessageKind::Text { 0x81 } else { 0x82 };
-        match (self.role(), payload.len()) {
-            (Role::Server, length @ 0..126) => {
-                gathered.put([first, length as u8], payload);
-            }
-            (Role::Server, length) => {
-                let [high, low] = (length as u16).to_be_bytes();
-                gathered.put([first, 126, high, low], payload);
-            }
-            (Role::Client, length) => self.gather_masked(gathered, first, length, payload),
+        if payload.len() < 126 && self.role() == Role::Server {
+            return gathered.put([first, payload.len() as u8], payload).is_some();
         }
-        true
+        self.gather_otherwise(gathered, first, payload)
     }
 
+    /// One that is masked, or not quite so short.
     #[inline(never)]
-    fn gather_masked(&self, gathered: &mut Gathered, first: u8, length: usize, payload: &[u8]) {
+    fn gather_otherwise(&self, gathered: &mut Gathered, first: u8, payload: &[u8]) -> bool {
+        if payload.len() > MOST_GATHERED {
+            return false;
+        }
+        let [high, low] = (payload.len() as u16).to_be_bytes();
+        if self.role() == Role::Server {
+            return gathered.put([first, 126, high, low], payload).is_some();
+        }
         let key = (self.sources.masking_key)();
         let [k0, k1, k2, k3] = key;
-        let own = if length < 126 {
-            gathered.put([first, 0x80 | length as u8, k0, k1, k2, k3], payload)
+        let own = if payload.len() < 126 {
+            gathered.put([first, 0x80 | low, k0, k1, k2, k3], payload)
         } else {
-            let [high, low] = (length as u16).to_be_bytes();
             gathered.put([first, 0x80 | 126, high, low, k0, k1, k2, k3], payload)
         };
-        if let Some(own) = own {
-            mask::apply(own, key, 0);
-        }
+        own.map(|own| mask::apply(own, key, 0)).is_some()
     }
 
     /// Writes what was gathered, and gives the turn back. What the socket does not take waits in the outbox. Whether somebody may have to be told.
@@ -120,7 +112,7 @@ impl Connection {
     pub fn write_gathered(&self, gathered: &mut Gathered) -> bool {
         let frames = u64::from(gathered.frames);
         let counted = Counted { bytes: gathered.length as u64, frames, messages: frames };
-        let sent = self.stream.send(gathered.filled(), &[], Patience::None);
+        let sent = if frames == 0 { Ok(0) } else { self.stream.send(gathered.filled(), &[], Patience::None) };
         let mut outbox = self.outbox();
         if sent.as_ref().is_ok_and(|sent| *sent == gathered.length) && outbox.is_all_but_turn() {
             outbox.counted.add(counted);

@@ -13,8 +13,7 @@ use crate::connection::Gathered;
 use crate::protocol::MessageKind;
 
 thread_local! {
-    static ANSWERING: RefCell<Answering> =
-        const { RefCell::new(Answering { ticket: 0, socket: None, gathered: Gathered::NONE, has_turn: false }) };
+    static DESK: Desk = const { Desk(RefCell::new(Answering { ticket: 0, socket: None, gathered: Gathered::NONE, has_turn: false })) };
 }
 
 /// A loop was made in this process.
@@ -32,6 +31,11 @@ pub(super) fn note_a_loop() {
     HAS_ANY.store(true, Ordering::Relaxed);
 }
 
+/// Where a thread answers.
+#[derive(Debug)]
+pub(super) struct Desk(RefCell<Answering>);
+
+#[derive(Debug)]
 struct Answering {
     /// The handle of the connection; 0 = none.
     ticket: u64,
@@ -40,30 +44,39 @@ struct Answering {
     has_turn: bool,
 }
 
-/// A callback is about to get events of this connection.
-#[inline]
-pub(super) fn begin(ticket: u64, socket: &Arc<Socket>) {
-    ANSWERING.with_borrow_mut(|answering| {
-        answering.socket = Some(Arc::clone(socket));
-        answering.ticket = ticket;
-    });
+/// The desk of this thread, which a loop that calls many callbacks asks for once.
+pub(super) fn at_desk<R>(run: impl FnOnce(&Desk) -> R) -> R {
+    DESK.with(run)
 }
 
-/// It is done with them: what was gathered leaves. Whether somebody may have to be told of that.
-#[inline]
-pub(super) fn end() -> bool {
-    let (_later, is_to_be_told) = ANSWERING.with_borrow_mut(|answering| {
+impl Desk {
+    /// A callback is about to get events of this connection.
+    #[inline]
+    pub(super) fn begin(&self, ticket: u64, socket: &Arc<Socket>) {
+        let mut answering = self.0.borrow_mut();
+        answering.socket = Some(Arc::clone(socket));
+        answering.ticket = ticket;
+    }
+
+    /// It is done with them: what was gathered leaves. Whether somebody may have to be told of that.
+    #[inline]
+    pub(super) fn end(&self) -> bool {
+        let mut answering = self.0.borrow_mut();
         let is_to_be_told = answering.write();
         answering.ticket = 0;
-        (answering.socket.take(), is_to_be_told)
-    });
-    is_to_be_told
+        let last = answering.socket.take();
+        drop(answering);
+        // It may be the last who knows the connection.
+        drop(last);
+        is_to_be_told
+    }
 }
 
 /// The thread does something else with the connection: what was gathered leaves first, and the rest goes the usual way.
 #[inline]
 pub(super) fn leave(socket: &Socket) {
-    ANSWERING.with_borrow_mut(|answering| {
+    DESK.with(|desk| {
+        let mut answering = desk.0.borrow_mut();
         if answering.ticket != 0 && answering.socket.as_ref().is_some_and(|own| std::ptr::eq(&raw const **own, socket)) {
             answering.write();
             answering.ticket = 0;
@@ -74,25 +87,24 @@ pub(super) fn leave(socket: &Socket) {
 /// Sends a message back over the connection of the event that this thread is in; false if it has to go another way.
 #[inline]
 pub fn answer(ticket: u64, kind: MessageKind, payload: &[u8]) -> bool {
-    ANSWERING.with_borrow_mut(|answering| answering.ticket == ticket && answering.gather(kind, payload))
+    DESK.with(|desk| {
+        let mut answering = desk.0.borrow_mut();
+        answering.ticket == ticket && answering.gather(kind, payload)
+    })
 }
 
 impl Answering {
     #[inline]
     fn gather(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
-        let Some(socket) = &self.socket else { return false };
-        // Closed by another thread: the number is stale, and the usual way says so. A large message goes its own way, behind what was gathered.
-        if socket.signals().is_stopped() || !self.has_turn && !self.begin() || !self.gathered.has_room(payload.len()) {
-            return self.give_up();
+        if let Some(socket) = &self.socket
+            // Closed by another thread: the number is stale, and the usual way says so.
+            && !socket.signals().is_stopped()
+            && (self.has_turn || take_turn(socket, &mut self.gathered, &mut self.has_turn))
+            && socket.gather(&mut self.gathered, kind, payload)
+        {
+            return true;
         }
-        let Some(socket) = &self.socket else { return false };
-        socket.gather(&mut self.gathered, kind, payload) || self.give_up()
-    }
-
-    #[inline(never)]
-    fn begin(&mut self) -> bool {
-        self.has_turn = self.socket.as_ref().is_some_and(|socket| socket.begin_gathering(&mut self.gathered));
-        self.has_turn
+        self.give_up()
     }
 
     /// The message goes another way, behind those that were gathered.
@@ -115,4 +127,10 @@ impl Answering {
             _ => false,
         }
     }
+}
+
+#[inline(never)]
+fn take_turn(socket: &Socket, gathered: &mut Gathered, has_turn: &mut bool) -> bool {
+    *has_turn = socket.begin_gathering(gathered);
+    *has_turn
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use slab::Slab;
 
+use super::answering::Desk;
 use super::event::{Delivery, EventKind, OwnedEvent, Recipient};
 use super::posting::Why;
 use super::reading::{Reader, Visit};
 use super::socket::{Socket, handle_closed, loop_closed};
 use super::task::{Task, TaskSign, TaskStep, Told};
 use super::timers::{Timers, tick_of};
-use super::{Shared, Wish, threads};
+use super::{Shared, Wish, answering, threads};
 use crate::error::{Error, Result, Status};
 use crate::sync::atomic::Ordering;
 
@@ -134,16 +135,25 @@ impl Core {
             }
         } else {
             let mut chunk = self.reader.take_chunk();
-            for event in &events {
-                self.has_become_ready(shared, delivery, Some(&mut chunk), event);
-            }
+            answering::at_desk(|desk| {
+                for event in &events {
+                    self.has_become_ready(shared, delivery, Some((desk, &mut chunk)), event);
+                }
+            });
             self.reader.put_chunk(chunk);
         }
         self.ready_events = events;
         Ok(())
     }
 
-    fn has_become_ready(&mut self, shared: &Arc<Shared>, delivery: &mut dyn Delivery, chunk: Option<&mut [u8]>, event: &mio::event::Event) {
+    /// `callbacks`: with what they are called at once; else events are kept.
+    fn has_become_ready(
+        &mut self,
+        shared: &Arc<Shared>,
+        delivery: &mut dyn Delivery,
+        callbacks: Option<(&Desk, &mut [u8])>,
+        event: &mio::event::Event,
+    ) {
         let key = event.token().0;
         let has_ended = event.is_read_closed() || event.is_error();
         let why = Why::Ready { has_ended };
@@ -156,9 +166,9 @@ impl Core {
                     is_flushed = true;
                 }
                 if event.is_readable() || has_ended {
-                    if chunk.is_some() {
-                        if let Some(mut visit) = Visit::new(shared, delivery, key as u32, recipient, chunk) {
-                            self.reader.answer(&mut visit, why);
+                    if let Some((desk, chunk)) = callbacks {
+                        if let Some(mut visit) = Visit::new(shared, delivery, key as u32, recipient, Some(chunk)) {
+                            self.reader.answer(desk, &mut visit, why);
                         }
                     } else if socket.posting.note_ready(has_ended) {
                         self.reader.ready.push_back(key as u32);
@@ -190,7 +200,7 @@ impl Core {
             let Some(Item::Socket(recipient, _)) = self.members.get(key as usize) else { continue };
             let Some(mut visit) = Visit::new(shared, delivery, key, recipient, chunk.as_deref_mut()) else { continue };
             if visit.takes_all {
-                self.reader.answer(&mut visit, Why::Queued);
+                answering::at_desk(|desk| self.reader.answer(desk, &mut visit, Why::Queued));
             } else {
                 self.reader.collect(&mut visit);
             }

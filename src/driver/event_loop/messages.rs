@@ -83,13 +83,15 @@ fn deliver_at_rest(visit: &mut Visit<'_>, bytes: &mut [u8], at: &mut usize, mess
     let (takes_all, delivery) = (visit.takes_all, &mut *visit.delivery);
     // What is sent in answer to any of them is gathered.
     socket.batch.store(visit.shared.batch(), Ordering::Relaxed);
-    while *at < bytes.len() && (takes_all || delivery.room() > 0) && !socket.signals().is_stopped() {
-        match socket.next_at_rest(&mut bytes[*at..]) {
+    let mut rest = &mut bytes[*at..];
+    while !rest.is_empty() && (takes_all || delivery.room() > 0) && !socket.signals().is_stopped() {
+        match socket.next_at_rest(rest) {
             Some(Ok((kind, message))) => {
                 *messages += 1;
-                let begin = *at;
                 *at += message.end;
-                delivery.deliver_message(to, kind, &bytes[begin + message.start..begin + message.end]);
+                let (own, behind) = rest.split_at_mut(message.end);
+                delivery.deliver_message(to, kind, &own[message.start..]);
+                rest = behind;
             }
             Some(Err(error)) => return Err(error),
             None => break,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
+use super::answering::Desk;
 use super::event::{Delivery, Event, EventKind, OwnedEvent, Recipient};
 use super::posting::{Left, Look, Task, Why};
 use super::socket::{Posted, Socket};
-use super::{Shared, Wish, answering};
+use super::{Shared, Wish};
 use crate::connection::{Ahead, MessageStep, OwnMessage, ReceiveHalf, Received, Step};
 use crate::driver::clock;
 use crate::error::{Error, Status};
@@ -165,11 +166,11 @@ impl Reader {
     }
 
     /// Reads from one, whose callback answers at once: the answers leave together when it is done.
-    pub(super) fn answer(&mut self, visit: &mut Visit<'_>, why: Why) {
+    pub(super) fn answer(&mut self, desk: &Desk, visit: &mut Visit<'_>, why: Why) {
         let socket = visit.socket;
-        answering::begin(visit.to.ticket(), socket);
+        desk.begin(visit.to.ticket(), socket);
         self.read_one(visit, why);
-        self.is_to_be_told |= answering::end();
+        self.is_to_be_told |= desk.end();
         if socket.is_corked.load(Ordering::Relaxed) {
             socket.is_corked.store(false, Ordering::Relaxed);
             socket.flush();
