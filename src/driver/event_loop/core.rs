@@ -129,29 +129,27 @@ impl Core {
                 return Err(Error::from_io(Status::Internal, "waiting failed", &error));
             }
         }
-        if delivery.keeps() {
+        let mut chunk = if delivery.keeps() { None } else { Some(self.reader.take_chunk()) };
+        answering::at_desk(|desk| {
             for event in &events {
-                self.has_become_ready(shared, delivery, None, event);
+                self.has_become_ready(shared, delivery, desk, chunk.as_deref_mut(), event);
             }
-        } else {
-            let mut chunk = self.reader.take_chunk();
-            answering::at_desk(|desk| {
-                for event in &events {
-                    self.has_become_ready(shared, delivery, Some((desk, &mut chunk)), event);
-                }
-            });
+        });
+        if let Some(chunk) = chunk {
             self.reader.put_chunk(chunk);
         }
         self.ready_events = events;
         Ok(())
     }
 
-    /// `callbacks`: with what they are called at once; else events are kept.
+    /// `chunk`: for reading what callbacks are called with at once; else events are kept.
+    #[inline(always)]
     fn has_become_ready(
         &mut self,
         shared: &Arc<Shared>,
         delivery: &mut dyn Delivery,
-        callbacks: Option<(&Desk, &mut [u8])>,
+        desk: &Desk,
+        chunk: Option<&mut [u8]>,
         event: &mio::event::Event,
     ) {
         let key = event.token().0;
@@ -166,10 +164,9 @@ impl Core {
                     is_flushed = true;
                 }
                 if event.is_readable() || has_ended {
-                    if let Some((desk, chunk)) = callbacks {
-                        if let Some(mut visit) = Visit::new(shared, delivery, key as u32, recipient, Some(chunk)) {
-                            self.reader.answer(desk, &mut visit, why);
-                        }
+                    if let Some(chunk) = chunk {
+                        let mut visit = Visit::new(shared, delivery, key as u32, recipient, socket, Some(chunk));
+                        self.reader.answer(desk, &mut visit, why);
                     } else if socket.posting.note_ready(has_ended) {
                         self.reader.ready.push_back(key as u32);
                     }
@@ -198,7 +195,8 @@ impl Core {
             }
             let Some(key) = self.reader.ready.pop_front() else { break };
             let Some(Item::Socket(recipient, _)) = self.members.get(key as usize) else { continue };
-            let Some(mut visit) = Visit::new(shared, delivery, key, recipient, chunk.as_deref_mut()) else { continue };
+            let Some(socket) = recipient.socket() else { continue };
+            let mut visit = Visit::new(shared, delivery, key, recipient, socket, chunk.as_deref_mut());
             if visit.takes_all {
                 answering::at_desk(|desk| self.reader.answer(desk, &mut visit, Why::Queued));
             } else {

@@ -69,18 +69,19 @@ pub(super) struct Visit<'v> {
 
 impl<'v> Visit<'v> {
     /// To this one, for these events.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         shared: &'v Arc<Shared>,
         delivery: &'v mut dyn Delivery,
         key: u32,
         recipient: &'v Arc<dyn Recipient>,
+        socket: &'v Arc<Socket>,
         chunk: Option<&'v mut [u8]>,
-    ) -> Option<Visit<'v>> {
-        let (socket, to) = (recipient.socket()?, recipient.address());
+    ) -> Visit<'v> {
+        let to = recipient.address();
         // Memory to read to is there exactly where callbacks are.
         let takes_all = chunk.is_some();
-        Some(Visit { shared, delivery, key, socket, recipient, to, takes_all, chunk, is_readable: true })
+        Visit { shared, delivery, key, socket, recipient, to, takes_all, chunk, is_readable: true }
     }
 }
 
@@ -194,6 +195,7 @@ impl Reader {
         self.tell_others(visit.socket);
     }
 
+    #[inline(always)]
     fn read_one(&mut self, visit: &mut Visit<'_>, mut why: Why) {
         let socket = visit.socket;
         for _ in 0..READS_AT_ONCE {
