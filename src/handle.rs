@@ -6,7 +6,9 @@
 //! A handle keeps its object alive, and so does every call that found it: closing a handle while another thread is inside a call
 //! on it frees nothing that is in use. Only the ticket is gone at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ptr;
 use std::sync::Arc;
 
 use crate::client;
@@ -20,7 +22,7 @@ use crate::http::Headers;
 use crate::server;
 use crate::server::{Listener, Seat};
 use crate::session::Session;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 
 mod table;
 
@@ -158,11 +160,15 @@ impl Object {
     }
 }
 
+/// What a handle remembers. Most have nothing to remember, and no room for it: it is kept aside, by the address of the entry.
 #[derive(Default)]
 struct Record {
     last_error: Option<Error>,
     shown: Shown,
 }
+
+/// Held for a copy in or out, never across a call.
+static RECORDS: Mutex<BTreeMap<usize, Record>> = Mutex::new(BTreeMap::new());
 
 /// Lists of headers of which the program has pointers, until the handle is closed.
 #[derive(Default)]
@@ -172,10 +178,8 @@ struct Shown(Vec<Arc<Headers>>);
 pub struct Entry {
     /// What the handle stands for.
     pub object: Object,
-    /// Whom to tell, and whose it is: a child has copies of its parent's handles, and must leave them alone. Written under the lock of the record.
+    /// Whom to tell, and whose it is: a child has copies of its parent's handles, and must leave them alone. Written under the lock of the records.
     address: Address,
-    /// Held for a copy in or out, never across a call. Most handles have nothing to remember.
-    record: Mutex<Option<Box<Record>>>,
     /// A websocket's place among those of its listener, until its handle is closed.
     _seat: Option<Seat>,
 }
@@ -237,13 +241,13 @@ impl Entry {
 
     /// Sets callback and context together.
     pub fn set_notify(&self, notify: Notify) {
-        let _one_at_a_time = self.record();
+        let _one_at_a_time = RECORDS.lock();
         self.address.set_notify(notify);
     }
 
     /// Sets the context alone.
     pub fn set_context(&self, context: usize) {
-        let _one_at_a_time = self.record();
+        let _one_at_a_time = RECORDS.lock();
         self.address.set_notify(Notify { context, ..self.address.notify() });
     }
 
@@ -255,19 +259,19 @@ impl Entry {
             Object::ProtocolComponent(component) => component.failure(),
             other => other.connection().and_then(Connection::failure),
         };
-        failure.or_else(|| self.record().as_ref()?.last_error.clone())
+        failure.or_else(|| RECORDS.lock().get(&self.place())?.last_error.clone())
     }
 
     /// Remembers why an operation on this handle failed.
     pub fn set_last_error(&self, error: Error) {
         // The old one is dropped after the lock, as everything here.
-        let _old = self.record().get_or_insert_default().last_error.replace(error);
+        let _old = RECORDS.lock().entry(self.place()).or_default().last_error.replace(error);
     }
 
     /// Keeps a list of headers for as long as the handle is open, because the program gets pointers into it.
     pub fn keep_headers(&self, headers: &Arc<Headers>) -> Result<()> {
-        let mut record = self.record();
-        let record = record.get_or_insert_default();
+        let mut records = RECORDS.lock();
+        let record = records.entry(self.place()).or_default();
         // A request that is handshaken again has another list; the program may still read the earlier one.
         let Shown(shown) = &mut record.shown;
         if !shown.iter().any(|shown| Arc::ptr_eq(shown, headers)) {
@@ -287,8 +291,15 @@ impl Entry {
         Arc::clone(self) as Arc<dyn Recipient>
     }
 
-    fn record(&self) -> MutexGuard<'_, Option<Box<Record>>> {
-        self.record.lock()
+    /// Where it is: nothing else is there as long as it lives.
+    fn place(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let _forgotten = RECORDS.lock().remove(&self.place());
     }
 }
 
@@ -322,7 +333,7 @@ pub fn insert(object: Object, notify: Notify) -> Result<Ticket> {
 /// The same, for a websocket that is counted by its listener.
 pub fn insert_seated(object: Object, notify: Notify, seat: Option<Seat>) -> Result<Ticket> {
     let kind = object.kind() as u8;
-    let entry = Arc::new(Entry { object, address: Address::here(), record: Mutex::default(), _seat: seat });
+    let entry = Arc::new(Entry { object, address: Address::here(), _seat: seat });
     entry.set_notify(notify);
     let ticket = TABLE.insert(kind, Arc::clone(&entry))?;
     entry.address.set_ticket(ticket.number());

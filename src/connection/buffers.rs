@@ -26,8 +26,11 @@ pub enum Use {
 ///
 /// UNSAFE ISLAND: a pointer and a length that outlive the call they came with. The program promises (header, chapter on events) that the memory
 /// stays until that event, and that it does not touch it meanwhile.
+///
+/// Packed, because every connection of a loop has room for one. Of a buffer that is larger than the length can say the rest is not used.
 #[derive(Debug)]
-pub struct CallerBuffer(NonNull<u8>, usize);
+#[repr(Rust, packed(4))]
+pub struct CallerBuffer(NonNull<u8>, u32);
 
 // SAFETY: the program promises that nobody else uses the memory, whichever thread the loop runs on.
 unsafe impl Send for CallerBuffer {}
@@ -38,13 +41,14 @@ impl CallerBuffer {
     /// # Safety
     /// The memory must stay, and be left alone, until this value is gone.
     pub unsafe fn new(buffer: &mut [u8]) -> CallerBuffer {
-        CallerBuffer(NonNull::from(&mut *buffer).cast(), buffer.len())
+        CallerBuffer(NonNull::from(&mut *buffer).cast(), u32::try_from(buffer.len()).unwrap_or(u32::MAX))
     }
 
     /// The memory.
     pub fn memory(&mut self) -> &mut [u8] {
-        // SAFETY: not NULL, as long as it was; `new`'s caller promised that it is still there and nobody else's.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr(), self.1) }
+        let (pointer, length) = (self.0, self.1);
+        // SAFETY: not NULL, not longer than it was; `new`'s caller promised that it is still there and nobody else's.
+        unsafe { std::slice::from_raw_parts_mut(pointer.as_ptr(), length as usize) }
     }
 }
 

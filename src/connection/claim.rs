@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::receive::Rested;
 use super::{Connection, ReceiveHalf};
 use crate::error::{Error, Result, Status};
+use crate::options::SharedOptions;
 use crate::protocol::Piece;
 use crate::sync::MutexGuard;
 
@@ -37,6 +38,8 @@ pub(super) struct ReceiveSlot {
     /// How often a thread of the program has taken the half: the caretaker looks after connections where this stands still.
     claims: u32,
     counted: Counted,
+    /// Of the connection: here because here is a lock.
+    pub(super) options: SharedOptions,
 }
 
 /// What was received, as far as claims have ended.
@@ -66,7 +69,7 @@ impl Counted {
 }
 
 impl ReceiveSlot {
-    pub(super) fn new(half: ReceiveHalf) -> ReceiveSlot {
+    pub(super) fn new(half: ReceiveHalf, options: SharedOptions) -> ReceiveSlot {
         ReceiveSlot {
             half: Some(Box::new(half)),
             is_at_rest: false,
@@ -78,6 +81,7 @@ impl ReceiveSlot {
             waiting: 0,
             claims: 0,
             counted: Counted::default(),
+            options,
         }
     }
 
@@ -92,6 +96,12 @@ impl ReceiveSlot {
     /// Whether somebody holds the half.
     fn is_taken(&self) -> bool {
         self.half.is_none() && !self.is_at_rest
+    }
+
+    /// Later receives must look at the options again.
+    pub(super) fn renew_limits(&mut self) {
+        self.options_changed = true;
+        self.needs_care = true;
     }
 
     fn rest(&mut self, rested: Rested) {
@@ -214,7 +224,7 @@ impl Connection {
             None if slot.is_at_rest => {
                 slot.is_at_rest = false;
                 let rested = Rested { counted: slot.counted, is_quiet: slot.is_quiet };
-                ReceiveHalf::wake(self.role(), &self.options(), rested)
+                ReceiveHalf::wake(self.role(), &slot.options, rested)
             }
             None => return None,
         };
@@ -224,7 +234,7 @@ impl Connection {
         }
         if slot.options_changed {
             slot.options_changed = false;
-            half.set_limits(&self.options());
+            half.set_limits(&slot.options);
         }
         slot.needs_care = slot.is_barred;
         Some(ReceiveClaim { connection: self, half: Some(half) })
@@ -234,13 +244,6 @@ impl Connection {
     pub(super) fn bar_receives(&self) {
         let mut slot = self.receive.lock();
         slot.is_barred = true;
-        slot.needs_care = true;
-    }
-
-    /// Later receives must look at the options again.
-    pub(super) fn renew_limits(&self) {
-        let mut slot = self.receive.lock();
-        slot.options_changed = true;
         slot.needs_care = true;
     }
 }

@@ -159,7 +159,7 @@ impl ReceiveHalf {
                 assembly.begin();
             }
         }
-        let limit = connection.options.lock().max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
+        let limit = connection.receive.lock().options.max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
         assembly.make_room(self.direct_room())?;
         // One byte more than there may be says that there are too many: a message is never inflated further than that.
         let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1).max(assembly.length + 1).min(assembly.bytes.len());

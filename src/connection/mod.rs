@@ -81,7 +81,6 @@ pub struct Upgraded<'e> {
 pub struct Connection {
     stream: Stream,
     agreed: Arc<Agreed>,
-    options: Mutex<SharedOptions>,
     hot: HotOptions,
     receive: Mutex<ReceiveSlot>,
     receive_free: Condvar,
@@ -155,8 +154,7 @@ impl Connection {
             stream,
             agreed,
             hot,
-            options: Mutex::new(options),
-            receive: Mutex::new(ReceiveSlot::new(half)),
+            receive: Mutex::new(ReceiveSlot::new(half, options)),
             receive_free: Condvar::new(),
             outbox: Mutex::new(Outbox::new((sources.now)())),
             deflating,
@@ -205,23 +203,23 @@ impl Connection {
 
     /// The options as they are now.
     pub fn options(&self) -> SharedOptions {
-        SharedOptions::clone(&self.options.lock())
+        SharedOptions::clone(&self.receive.lock().options)
     }
 
     /// Changes the options; they take effect with the next call. If `change` fails, nothing is changed.
     pub fn change_options(&self, change: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
-        let mut options = self.options.lock();
-        let mut changed = Options::clone(&options);
+        let mut slot = self.receive.lock();
+        let options = &slot.options;
+        let mut changed = Options::clone(options);
         change(&mut changed)?;
         if changed.nodelay != options.nodelay {
             self.stream
                 .set_nodelay(changed.nodelay)
                 .map_err(|error| Error::from_io(Status::Connection, "TCP_NODELAY could not be changed", &error))?;
         }
-        *options = SharedOptions::new(changed);
-        self.hot.store(&options);
-        drop(options);
-        self.renew_limits();
+        self.hot.store(&changed);
+        slot.options = SharedOptions::new(changed);
+        slot.renew_limits();
         Ok(())
     }
 

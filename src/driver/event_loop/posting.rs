@@ -21,8 +21,8 @@ pub struct Posting<R, B>(Mutex<State<R, B>>);
 #[derive(Debug)]
 pub struct State<R, B> {
     posted: Option<R>,
-    /// Until when, in milliseconds of the clock; 0 = for ever.
-    deadline: u64,
+    /// Until which tick of the clock; 0 = for ever.
+    deadline: u32,
     /// Somebody has the receive half for a moment.
     is_busy: bool,
     /// The loop is busy, and has taken what was posted with it.
@@ -80,8 +80,8 @@ pub enum Cancelled {
 pub enum Expiry {
     /// It waits for ever, or none is posted.
     Never,
-    /// Not before this.
-    At(u64),
+    /// Not before so many ticks are over.
+    In(u32),
     /// It is posted no longer.
     Now,
 }
@@ -197,7 +197,7 @@ impl<R, B: Beside> Posting<R, B> {
 
     /// Posts a receive, after a look that has found nothing, or, with `None`, without one. `always`: the loop is to look at it even if it knows of
     /// nothing. Refused if another thread has come in between.
-    pub fn post(&self, posted: R, has_more: Option<bool>, deadline: u64, always: bool) -> (Result<(), Refused>, bool) {
+    pub fn post(&self, posted: R, has_more: Option<bool>, deadline: u32, always: bool) -> (Result<(), Refused>, bool) {
         let mut state = self.lock();
         if let Some(has_more) = has_more {
             (state.is_busy, state.is_held) = (false, has_more);
@@ -319,14 +319,16 @@ impl<R, B: Beside> Posting<R, B> {
         (state.is_readable, state.is_held) = (may_have_more, false);
     }
 
-    /// Whether a posted receive has waited long enough; then it is posted no longer.
-    pub fn expire(&self, now: u64) -> Expiry {
+    /// Whether a posted receive has waited long enough at this tick; then it is posted no longer. Ticks may go round: a deadline is less than half a
+    /// round away.
+    pub fn expire(&self, tick: u32) -> Expiry {
         let mut state = self.lock();
         if state.deadline == 0 {
             return Expiry::Never;
         }
-        if now < state.deadline {
-            return Expiry::At(state.deadline);
+        let remaining = state.deadline.wrapping_sub(tick);
+        if remaining as i32 > 0 {
+            return Expiry::In(remaining);
         }
         // While the loop receives for it, it has not waited in vain.
         if state.posted.take().is_none() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::closing::Closing;
 use super::event::{EventKind, OwnedEvent};
 use super::posting::{Begun, Beside, Cancelled, Posting, Refused};
+use super::timers::tick_of;
 use super::{Member, Shared, Wish, answering};
 use crate::connection::{Accepted, CallerBuffer, Connection, Manner, Outgoing, Prepared, Received};
 use crate::driver::clock;
@@ -115,7 +116,8 @@ impl Socket {
             }
         }
         let timeout = self.receive_timeout();
-        let deadline = timeout.map_or(0, |timeout| (clock::now() + timeout).as_millis() as u64 + 1);
+        // They go round in two years, and a timeout is 50 days at most. 0 is none.
+        let deadline = timeout.map_or(0, |timeout| (tick_of(clock::now() + timeout) as u32).max(1));
         let is_message = matches!(posted, Posted::Message);
         let (result, is_to_be_visited) = self.posting.post(posted, has_more, deadline, is_message);
         self.visit_if(is_to_be_visited);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::event::{EventKind, OwnedEvent};
 use super::posting::Expiry;
 use super::socket::Socket;
+use super::timers::{tick_at, time_of};
 use crate::error::{Error, Phase, Status};
 use crate::sync::atomic::Ordering;
 
@@ -24,9 +25,10 @@ impl Socket {
     }
 
     fn look_at_receive(self: &Arc<Self>, now: Duration) -> Option<Duration> {
-        match self.posting.expire(now.as_millis() as u64) {
+        let tick = tick_at(now);
+        match self.posting.expire(tick as u32) {
             Expiry::Never => None,
-            Expiry::At(deadline) => Some(Duration::from_millis(deadline)),
+            Expiry::In(ticks) => Some(time_of(tick + u64::from(ticks))),
             Expiry::Now => {
                 let time = self.receive_timeout().unwrap_or_default().as_millis();
                 let error = Error::new(Status::Timeout, format!("nothing was received within {time} ms")).in_phase(Phase::WebSocket);

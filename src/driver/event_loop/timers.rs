@@ -21,6 +21,16 @@ pub fn tick_of(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(u128::from(TICK_MS) * 1_000_000)).unwrap_or(u64::MAX)
 }
 
+/// The last tick that has passed at this moment.
+pub fn tick_at(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / u128::from(TICK_MS)).unwrap_or(u64::MAX)
+}
+
+/// The moment of a tick.
+pub fn time_of(tick: u64) -> Duration {
+    Duration::from_millis(tick.saturating_mul(TICK_MS))
+}
+
 impl Timers {
     /// Looks at `key` at this tick.
     pub fn add(&mut self, tick: u64, key: u32) {
@@ -29,7 +39,7 @@ impl Timers {
 
     /// When to look next.
     pub fn next(&self) -> Option<Duration> {
-        self.slots.first_key_value().map(|(tick, _)| Duration::from_millis(tick.saturating_mul(TICK_MS)))
+        self.slots.first_key_value().map(|(tick, _)| time_of(*tick))
     }
 
     /// Takes the next keys that are due, with their tick.
