@@ -183,6 +183,20 @@ fn the_last_of_a_handshake_leaves_at_once_where_the_peer_waits_for_it() {
 }
 
 #[test]
+fn what_a_record_still_misses_is_known_from_its_header() {
+    let configs = Configs::new(&rustls::version::TLS13);
+    let (mut client, mut server) = configs.pair();
+    let tickets = handshake(&mut client, &mut server, usize::MAX);
+    feed(&mut client, &tickets, usize::MAX);
+    let record = encrypt(&mut client, &[b"words"]);
+    for length in 0..record.len() {
+        assert_eq!(server.missing(), if length < 5 { 0 } else { record.len() - length });
+        feed(&mut server, &record[length..length + 1], 1);
+    }
+    assert_eq!(server.missing(), 0);
+}
+
+#[test]
 fn a_damaged_record_fails_the_connection_and_leaves_an_alert() {
     for version in VERSIONS {
         let configs = Configs::new(version);

@@ -125,6 +125,12 @@ impl Records {
         delivered
     }
 
+    /// How much is still to come of the record that has begun to come; 0 if none has, or that is not known yet.
+    pub fn missing(&self) -> usize {
+        let Some((header, rest)) = self.incoming.split_first_chunk::<5>() else { return 0 };
+        usize::from(u16::from_be_bytes([header[3], header[4]])).saturating_sub(rest.len())
+    }
+
     /// Plaintext that was received before.
     pub fn take_plain(&mut self, first: &mut [u8], second: &mut [u8]) -> usize {
         if self.plain.is_empty() {
