@@ -163,11 +163,19 @@ pub struct Details {
 
 impl Error {
     /// A failure with its sentence.
+    #[inline]
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> Error {
+        Error::with_message(status, message.into())
+    }
+
+    // Cold, as all that follows: what leads here and what comes after is then compiled to be small, at several hundred places.
+    #[cold]
+    #[inline(never)]
+    fn with_message(status: Status, message: Cow<'static, str>) -> Error {
         Error(Box::new(Details {
             status,
             phase: Phase::None,
-            message: message.into(),
+            message,
             os_error: 0,
             http_status: 0,
             close_status: 0,
@@ -178,7 +186,14 @@ impl Error {
 
     /// A failure that the operating system reported; `what` names what was tried and on what. One of our own that came the same way (TLS
     /// behind a socket) stays as it is: whoever made it knew more.
+    #[inline]
     pub fn from_io(status: Status, what: impl fmt::Display, error: &io::Error) -> Error {
+        Error::from_io_about(status, &what, error)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn from_io_about(status: Status, what: &dyn fmt::Display, error: &io::Error) -> Error {
         if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             return own.clone();
         }
@@ -186,11 +201,15 @@ impl Error {
     }
 
     /// A failure that the operating system reported, in its words alone.
+    #[cold]
+    #[inline(never)]
     pub fn from_system(status: Status, error: &io::Error) -> Error {
         Error::new(status, io_text(error)).with_os_error(error.raw_os_error().unwrap_or(0))
     }
 
     /// The same failure, with the system's number for it.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn with_os_error(mut self, os_error: i32) -> Error {
         self.0.os_error = os_error;
@@ -198,6 +217,8 @@ impl Error {
     }
 
     /// The same failure, placed in a phase, unless it is in one already: whoever was nearest knew best.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn in_phase(mut self, phase: Phase) -> Error {
         if self.0.phase == Phase::None {
@@ -207,6 +228,8 @@ impl Error {
     }
 
     /// The same failure, with the HTTP status that caused it.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn with_http_status(mut self, http_status: u16) -> Error {
         self.0.http_status = http_status;
@@ -214,6 +237,8 @@ impl Error {
     }
 
     /// The same failure, and whether another attempt makes sense: for a status of which that is not always the same.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn with_retryable(mut self, is_retryable: bool) -> Error {
         self.0.is_retryable = is_retryable;
@@ -221,6 +246,8 @@ impl Error {
     }
 
     /// The same failure, with how long the peer asks to wait before another attempt.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn with_retry_after_ms(mut self, retry_after_ms: u32) -> Error {
         self.0.retry_after_ms = retry_after_ms;
@@ -228,6 +255,8 @@ impl Error {
     }
 
     /// The same failure, with the close status that goes with it.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn with_close_status(mut self, close_status: u16) -> Error {
         self.0.close_status = close_status;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ws101::client;
 use ws101::connection::{Connection, Received};
-use ws101::driver::blocking;
+use ws101::driver::blocking::{self, WholeMessage};
 use ws101::error::Status;
 use ws101::protocol::{CloseFrame, CloseStatus, MessageKind};
 use ws101::server::Listener;
@@ -88,6 +88,33 @@ fn a_receive_that_timed_out_loses_nothing() {
     assert_eq!((error.status(), error.to_string().as_str()), (Status::Timeout, "nothing was received within 30 ms"));
     blocking::send(&server, MessageKind::Text, true, b"still here").unwrap();
     assert_eq!(receive_message(&client), (MessageKind::Text, b"still here".to_vec()));
+}
+
+#[test]
+fn the_memory_of_a_large_message_is_counted_and_goes_back_while_nothing_comes() {
+    const SIZE: usize = 1 << 20;
+    let (client, server) = pair();
+    let sender = thread::spawn(move || {
+        for _ in 0..4 {
+            blocking::send(&server, MessageKind::Binary, true, &[7; SIZE]).unwrap();
+        }
+        server
+    });
+    for _ in 0..4 {
+        let WholeMessage::Message(MessageKind::Binary, _, SIZE) = blocking::receive_message(&client).unwrap() else {
+            panic!("another message")
+        };
+        assert!(client.statistics().memory as usize >= SIZE);
+    }
+    let _server = sender.join().unwrap();
+    client
+        .change_options(|options| {
+            options.receive_timeout = Some(Duration::from_millis(30));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(blocking::receive_message(&client).unwrap_err().status(), Status::Timeout);
+    assert!((client.statistics().memory as usize) < 100 << 10);
 }
 
 #[test]

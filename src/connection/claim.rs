@@ -114,7 +114,7 @@ impl ReceiveSlot {
     /// Bytes of memory of the half; what it has for compression is unknown while somebody receives.
     pub(super) fn memory(&self) -> usize {
         let own = if self.is_at_rest { 0 } else { size_of::<ReceiveHalf>() };
-        own + self.half.as_ref().map_or(0, |half| half.memory())
+        own + self.half.as_ref().map_or(0, |half| half.memory() + half.message_memory())
     }
 }
 

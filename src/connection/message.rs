@@ -12,10 +12,10 @@ use crate::options::Options;
 use crate::protocol::{MessageKind, Piece, Violation};
 use crate::transport::Patience;
 
-/// What is kept from one message to the next; larger memory goes back when the next receive begins.
+/// What is kept while nothing comes; larger memory goes back as soon as a receive waits, so that messages which follow one another share it.
 const KEPT: usize = 64 << 10;
 
-/// Larger memory is not kept for the next connection either.
+/// Larger memory is kept neither for the next message nor for the next connection.
 const MOST_SPARE: usize = 4 << 20;
 
 /// The room that a message begins with, and the most by which it grows at a time: a length in a header never sizes an allocation.
@@ -134,6 +134,11 @@ impl ReceiveHalf {
         self.assembly.as_ref().map_or(&[], |assembly| &assembly.bytes[..assembly.length])
     }
 
+    /// Bytes of memory for whole messages.
+    pub(super) fn message_memory(&self) -> usize {
+        self.assembly.as_ref().map_or(0, |assembly| size_of::<Assembly>() + assembly.bytes.len())
+    }
+
     /// A piece is to be received: 4317 if the message that is open was begun as a whole one. The last message is no longer the program's.
     #[inline]
     pub fn begin_piece(&mut self) -> Result<()> {
@@ -155,8 +160,10 @@ impl ReceiveHalf {
     fn fill(&mut self, assembly: &mut Assembly, connection: &Connection, patience: Patience) -> Result<MessageStep> {
         if assembly.is_delivered || assembly.length == 0 {
             self.check_whole()?;
-            if assembly.is_delivered {
+            if assembly.is_delivered && assembly.bytes.len() > MOST_SPARE {
                 assembly.begin();
+            } else if assembly.is_delivered {
+                assembly.begin_again();
             }
         }
         let limit = connection.receive.lock().options.max_message.unwrap_or(Options::DEFAULT_MAX_MESSAGE);
@@ -170,7 +177,12 @@ impl ReceiveHalf {
                 self.set_expects_whole(self.is_inside_message());
                 Ok(MessageStep::Nothing)
             }
-            Step::Blocked { interrupted } => Ok(MessageStep::Blocked { interrupted }),
+            Step::Blocked { interrupted } => {
+                if assembly.length == 0 && !self.is_inside_message() {
+                    assembly.begin();
+                }
+                Ok(MessageStep::Blocked { interrupted })
+            }
             Step::Received(Received::Piece(Piece { kind, length, ends_message })) => {
                 assembly.length += length;
                 // The headers so far tell how large it will at least be.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use socket2::{Domain, Socket, Type};
 use ws101::error::Error;
 use ws101::options::{Options, TlsOptions};
-use ws101::transport::Stream;
 use ws101::transport::tls::{ClientConfig, Handshake, ServerConfig};
+use ws101::transport::{Patience, Stream};
 
 use crate::certificates::{Authority, Own};
 
@@ -60,7 +60,7 @@ pub fn shake_hands(client: &ClientConfig, server: &ServerConfig, name: &str) -> 
     for _ in 0..100 {
         for (side, done) in sides.iter_mut().zip(&mut done) {
             match side.as_mut().map(Handshake::step) {
-                Some(Ok(None)) => *done = side.take().map(|side| Ok(side.into_stream())),
+                Some(Ok(None)) => *done = side.take().map(|side| Ok(at_once(side.into_stream()))),
                 Some(Err(error)) => {
                     *done = Some(Err(error));
                     *side = None;
@@ -74,6 +74,12 @@ pub fn shake_hands(client: &ClientConfig, server: &ServerConfig, name: &str) -> 
         }
     }
     panic!("the handshake does not end");
+}
+
+/// The stream, with nothing left that waits for what is sent next.
+fn at_once(stream: Stream) -> Stream {
+    stream.flush(Patience::None).unwrap();
+    stream
 }
 
 /// A handshake under these options.

@@ -6,7 +6,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
-use rustls::{RootCertStore, SupportedProtocolVersion};
+use rustls::{ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use ws101::transport::tls::records::{Records, Side};
 use ws101::transport::tls::room::{FRONT, Room};
 
@@ -151,10 +151,49 @@ fn records_go_out_in_the_order_in_which_they_were_made() {
     assert_eq!(feed(&mut client, &server.take_outgoing(), usize::MAX), b"");
     let finished = client.take_outgoing();
     feed(&mut server, &finished, usize::MAX);
-    assert!(server.has_outgoing(), "tickets");
+    assert!(!server.has_outgoing(), "tickets wait for what is sent next");
     let sent = encrypt(&mut server, &[b"first words"]);
+    assert!(sent.len() > 200, "two tickets and the words");
     assert!(!server.has_outgoing());
     assert_eq!(feed(&mut client, &sent, usize::MAX), b"first words");
+}
+
+#[test]
+fn the_last_of_a_handshake_leaves_at_once_where_the_peer_waits_for_it() {
+    for version in VERSIONS {
+        let configs = Configs::new(version);
+        let (mut client, mut server) = configs.pair();
+        while client.state().is_handshaking() || server.state().is_handshaking() {
+            assert!(client.has_outgoing(), "nobody else speaks first");
+            feed(&mut server, &client.take_outgoing(), usize::MAX);
+            let is_done = !server.state().is_handshaking();
+            assert!(is_done || server.has_outgoing());
+            // TLS 1.2 ends with the server, TLS 1.3 with the client, which has a request to send.
+            assert_eq!(is_done && server.has_outgoing(), is_done && version.version == ProtocolVersion::TLSv1_2);
+            feed(&mut client, &server.take_outgoing(), usize::MAX);
+            if version.version == ProtocolVersion::TLSv1_3 && !client.state().is_handshaking() {
+                assert!(!client.has_outgoing());
+                let sent = encrypt(&mut client, &[b"request"]);
+                assert_eq!(feed(&mut server, &sent, usize::MAX), b"request");
+                break;
+            }
+        }
+        assert!(!client.state().is_handshaking() && !server.state().is_handshaking());
+    }
+}
+
+#[test]
+fn what_a_record_still_misses_is_known_from_its_header() {
+    let configs = Configs::new(&rustls::version::TLS13);
+    let (mut client, mut server) = configs.pair();
+    let tickets = handshake(&mut client, &mut server, usize::MAX);
+    feed(&mut client, &tickets, usize::MAX);
+    let record = encrypt(&mut client, &[b"words"]);
+    for length in 0..record.len() {
+        assert_eq!(server.missing(), if length < 5 { 0 } else { record.len() - length });
+        feed(&mut server, &record[length..length + 1], 1);
+    }
+    assert_eq!(server.missing(), 0);
 }
 
 #[test]

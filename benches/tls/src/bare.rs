@@ -139,10 +139,11 @@ impl Stream {
 
     /// Until there is nothing to do: then encrypts and sends, or reads once.
     fn turn(&mut self, send: Option<&[u8]>) {
+        let was_handshaking = self.tls.is_handshaking();
         loop {
             let status = self.tls.process_tls_records(&mut self.incoming[..self.used]);
             let mut discard = status.discard;
-            let mut ends = false;
+            let (mut ends, mut reads) = (false, false);
             match status.state.expect("TLS") {
                 ConnectionState::ReadTraffic(mut read) => {
                     while let Some(record) = read.next_record() {
@@ -168,18 +169,21 @@ impl Stream {
                     if let Some(bytes) = send {
                         let length = traffic.encrypt(bytes, &mut self.outgoing).expect("room");
                         self.socket.write_all(&self.outgoing[..length]).expect("a peer");
-                    } else {
-                        self.used += self.socket.read(&mut self.incoming[self.used..]).expect("a peer");
+                    } else if !was_handshaking {
+                        // At the end of the handshake it is the client that speaks next.
+                        reads = true;
                     }
                 }
-                ConnectionState::BlockedHandshake => {
-                    ends = true;
-                    self.used += self.socket.read(&mut self.incoming[self.used..]).expect("a peer");
-                }
+                ConnectionState::BlockedHandshake => (ends, reads) = (true, true),
                 other => panic!("{other:?}"),
             }
             self.incoming.copy_within(discard..self.used, 0);
             self.used -= discard;
+            if reads {
+                let count = self.socket.read(&mut self.incoming[self.used..]).expect("a peer");
+                assert!(count > 0, "the peer has ended the connection");
+                self.used += count;
+            }
             if ends {
                 return;
             }

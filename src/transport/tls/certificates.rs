@@ -96,6 +96,9 @@ pub struct ByName(pub Vec<Arc<CertifiedKey>>);
 impl ResolvesServerCert for ByName {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let fits = |own: &&Arc<CertifiedKey>| own.key.choose_scheme(client_hello.signature_schemes()).is_some();
+        if let [only] = &self.0[..] {
+            return Some(Arc::clone(only));
+        }
         let name = client_hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let is_for = |own: &&Arc<CertifiedKey>| {
             let certificate = own.cert.first().and_then(|certificate| ParsedCertificate::try_from(certificate).ok());

@@ -45,6 +45,9 @@ impl Handshake {
     /// Goes on as far as possible. `None`: it is done; else what to wait for. Never waits.
     pub fn step(&mut self) -> Result<Option<Interest>> {
         loop {
+            if !self.stream.is_handshaking() && !self.stream.wants_write() {
+                return Ok(None);
+            }
             match self.stream.flush(Patience::None) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Interest::WRITE)),
@@ -75,7 +78,7 @@ impl Handshake {
         }
     }
 
-    /// The stream, encrypted from now on.
+    /// The stream, encrypted from now on. The first that is sent over it takes along what is left of the handshake.
     pub fn into_stream(self) -> Stream {
         self.stream
     }

@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 
+/// The largest record that anybody makes under TLS 1.3: header, payload, type and tag (RFC 8446 §5.2).
+pub const LARGEST: usize = 5 + (16 << 10) + 1 + 16;
+
 /// What one system call receives at the most: four records, so that decrypting stays in the cache.
-pub const RECEIVED: usize = 64 << 10;
+pub const RECEIVED: usize = 4 * LARGEST;
 
 /// Room in front of it, for what was left of the last: less than a record, unless a handshake message is under way.
 pub const FRONT: usize = (16 << 10) + 512;

@@ -4,7 +4,7 @@
 //! encrypted or decrypted, and never while the socket is used. Whoever writes holds the writer turn of the connection above; a reader that has
 //! something to say to the peer (an alert) leaves it, and `wants_write` tells the one who has the turn.
 //!
-//! **Lock order**: `writer`, then `records`.
+//! **Lock order**: `writer` or `reader`, then `records`.
 
 use std::io;
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ use socket2::Socket;
 
 use super::reasons;
 use super::records::Records;
-use super::room::{FRONT, RECEIVED, Room};
+use super::room::{FRONT, LARGEST, RECEIVED, Room};
 use crate::error::{Error, Phase, Status};
 use crate::transport::wait::{self, Patience};
 
@@ -72,6 +72,16 @@ struct Reader {
     truncated: bool,
     /// The last read took all that it had room for, or there was none: the socket may have something of which nobody tells again.
     may_have_more: bool,
+    /// Of the record that has begun to come.
+    missing: usize,
+}
+
+impl Reader {
+    /// How much to receive at the most: where records follow one another that are as large as they may be, the last one then is whole, and nothing of it
+    /// has to be put aside until the rest comes.
+    fn most(&self) -> usize {
+        if (1..=LARGEST).contains(&self.missing) { self.missing + RECEIVED - LARGEST } else { RECEIVED }
+    }
 }
 
 impl Secured {
@@ -91,15 +101,16 @@ impl Secured {
         }
         for _ in 0..MOST_IDLE_READS {
             let mut room = Room::take();
+            let most = reader.most();
             // Into private memory and without the lock: a sender encrypts meanwhile.
-            let received = wait::receive(socket.as_fd(), &mut room.whole()[FRONT..FRONT + RECEIVED], &mut [], patience);
-            reader.may_have_more = received.as_ref().is_ok_and(|count| *count == RECEIVED);
+            let received = wait::receive(socket.as_fd(), &mut room.whole()[FRONT..FRONT + most], &mut [], patience);
+            reader.may_have_more = received.as_ref().is_ok_and(|count| *count == most);
             let delivered = match received {
                 Ok(0) => {
                     reader.truncated = true;
                     Ok(0)
                 }
-                Ok(count) => Ok(self.feed(room.whole(), count, first, second)),
+                Ok(count) => Ok(self.feed(&mut reader, room.whole(), count, first, second)),
                 Err(error) => Err(error),
             };
             room.give_back();
@@ -118,10 +129,11 @@ impl Secured {
 
     /// Reads once and delivers nothing, for a handshake: what comes behind it is kept, but no more than one read brings.
     pub fn take_in(&self, socket: &Socket) -> io::Result<()> {
+        let mut reader = lock(&self.reader);
         let mut room = Room::take();
         let received = wait::receive(socket.as_fd(), &mut room.whole()[FRONT..FRONT + RECEIVED], &mut [], Patience::None);
         if let Ok(count @ 1..) = received {
-            self.feed(room.whole(), count, &mut [], &mut []);
+            self.feed(&mut reader, room.whole(), count, &mut [], &mut []);
         }
         room.give_back();
         let records = lock(&self.records);
@@ -130,16 +142,16 @@ impl Secured {
             None if received? == 0 || records.has_ended() && records.state().is_handshaking() => Err(truncated(true).into()),
             None => {
                 // More may be there than was taken.
-                drop(records);
-                lock(&self.reader).may_have_more = true;
+                reader.may_have_more = true;
                 Ok(())
             }
         }
     }
 
-    fn feed(&self, buffer: &mut [u8], count: usize, first: &mut [u8], second: &mut [u8]) -> usize {
+    fn feed(&self, reader: &mut Reader, buffer: &mut [u8], count: usize, first: &mut [u8], second: &mut [u8]) -> usize {
         let mut records = lock(&self.records);
         let delivered = records.feed(buffer, FRONT..FRONT + count, first, second);
+        reader.missing = records.missing();
         if records.has_outgoing() {
             // Relaxed: the mutex orders what is behind it, and whoever misses the flag now is told by the reader's own look at it.
             self.wants_write.store(true, Ordering::Relaxed);
