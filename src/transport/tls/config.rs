@@ -1,6 +1,6 @@
 //! From options to what rustls needs: made once, and shared by all connections that have the same options.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
@@ -16,6 +16,7 @@ use super::reasons;
 use super::trust::{Danger, Trust};
 use crate::error::{Error, Phase, Result, Status};
 use crate::options::TlsOptions;
+use crate::sync::Mutex;
 
 /// The only protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -121,12 +122,12 @@ fn shared<C: Clone>(
         let found = kept.iter().find(|(known, _)| Arc::ptr_eq(known, options) || known == options);
         found.map(|(_, config)| config.clone())
     };
-    if let Some(config) = find(&kept.lock().unwrap_or_else(PoisonError::into_inner)) {
+    if let Some(config) = find(&kept.lock()) {
         return Ok(config);
     }
     // Without the lock: the system's CAs come from files.
     let config = make(options)?;
-    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = kept.lock();
     if let Some(config) = find(&kept) {
         return Ok(config);
     }

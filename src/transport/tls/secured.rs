@@ -10,7 +10,6 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustls::{HandshakeKind, ProtocolVersion};
 use socket2::Socket;
@@ -19,6 +18,7 @@ use super::reasons;
 use super::records::Records;
 use super::room::{FRONT, LARGEST, RECEIVED, Room};
 use crate::error::{Error, Phase, Status};
+use crate::sync::Mutex;
 use crate::transport::wait::{self, Patience};
 
 /// What is encrypted at a time: as much as stays in the cache until the kernel has copied it.
@@ -93,7 +93,7 @@ impl Secured {
 
     /// As [`Stream::receive`](crate::transport::Stream::receive).
     pub fn receive(&self, socket: &Socket, first: &mut [u8], second: &mut [u8], patience: Patience) -> io::Result<usize> {
-        let mut reader = lock(&self.reader);
+        let mut reader = self.reader.lock();
         if let Some(result) = self.deliver(&mut reader, first, second) {
             // The socket was not asked, and may have become readable meanwhile.
             reader.may_have_more = result.as_ref().is_ok_and(|count| *count > 0);
@@ -129,14 +129,14 @@ impl Secured {
 
     /// Reads once and delivers nothing, for a handshake: what comes behind it is kept, but no more than one read brings.
     pub fn take_in(&self, socket: &Socket) -> io::Result<()> {
-        let mut reader = lock(&self.reader);
+        let mut reader = self.reader.lock();
         let mut room = Room::take();
         let received = wait::receive(socket.as_fd(), &mut room.whole()[FRONT..FRONT + RECEIVED], &mut [], Patience::None);
         if let Ok(count @ 1..) = received {
             self.feed(&mut reader, room.whole(), count, &mut [], &mut []);
         }
         room.give_back();
-        let records = lock(&self.records);
+        let records = self.records.lock();
         match records.failure() {
             Some(failure) => Err(reasons::of(failure, &records, &self.peer).into()),
             None if received? == 0 || records.has_ended() && records.state().is_handshaking() => Err(truncated(true).into()),
@@ -149,7 +149,7 @@ impl Secured {
     }
 
     fn feed(&self, reader: &mut Reader, buffer: &mut [u8], count: usize, first: &mut [u8], second: &mut [u8]) -> usize {
-        let mut records = lock(&self.records);
+        let mut records = self.records.lock();
         let delivered = records.feed(buffer, FRONT..FRONT + count, first, second);
         reader.missing = records.missing();
         if records.has_outgoing() {
@@ -161,7 +161,7 @@ impl Secured {
 
     /// What needs no system call: plaintext, the end, the failure.
     fn deliver(&self, reader: &mut Reader, first: &mut [u8], second: &mut [u8]) -> Option<io::Result<usize>> {
-        let mut records = lock(&self.records);
+        let mut records = self.records.lock();
         let taken = records.take_plain(first, second);
         if taken > 0 {
             return Some(Ok(taken));
@@ -181,8 +181,8 @@ impl Secured {
 
     /// Whether a receive may have something to deliver though the socket never becomes readable again.
     pub fn may_have_more(&self) -> bool {
-        let reader = lock(&self.reader);
-        let records = lock(&self.records);
+        let reader = self.reader.lock();
+        let records = self.records.lock();
         let is_over = records.failure().is_some() || records.has_ended() || reader.truncated;
         records.has_plain() || reader.may_have_more || is_over && !reader.is_over
     }
@@ -198,7 +198,7 @@ impl Secured {
     /// What is encrypted can only be sent as it is. So as soon as anything is, the caller is told so: all but the last byte is taken; and that byte,
     /// once the socket has the whole. Less than all means, as everywhere, that the socket takes no more.
     pub fn send(&self, socket: &Socket, pieces: &mut [&[u8]], patience: Patience) -> io::Result<usize> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         let mut pieces = pieces;
         let mut taken = 0;
         loop {
@@ -227,7 +227,7 @@ impl Secured {
         if pieces.iter().all(|piece| piece.is_empty()) {
             return Ok(0);
         }
-        let mut records = lock(&self.records);
+        let mut records = self.records.lock();
         let result = records.encrypt(pieces, CHUNK, out);
         self.wants_write.store(records.has_outgoing(), Ordering::Relaxed);
         result.map_err(|error| reasons::of(&error, &records, &self.peer).into())
@@ -243,10 +243,10 @@ impl Secured {
     }
 
     fn flush_all(&self, socket: &Socket, patience: Patience) -> io::Result<()> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         self.write_rest(socket, &mut writer, patience)?;
         let outgoing = {
-            let mut records = lock(&self.records);
+            let mut records = self.records.lock();
             let outgoing = records.take_outgoing();
             if outgoing.is_empty() {
                 self.wants_write.store(false, Ordering::Relaxed);
@@ -258,7 +258,7 @@ impl Secured {
             room.extend(&outgoing);
             writer.rest = Some(room);
             self.write_rest(socket, &mut writer, patience)?;
-            self.wants_write.store(lock(&self.records).has_outgoing(), Ordering::Relaxed);
+            self.wants_write.store(self.records.lock().has_outgoing(), Ordering::Relaxed);
         }
         if std::mem::take(&mut writer.ends) {
             // A connection that is gone already cannot be ended again.
@@ -270,8 +270,8 @@ impl Secured {
     /// Nothing more will be sent: says so to the peer, and ends the sending side of the socket once that has left.
     pub fn end_sending(&self, socket: &Socket) {
         {
-            let mut writer = lock(&self.writer);
-            lock(&self.records).end_sending();
+            let mut writer = self.writer.lock();
+            self.records.lock().end_sending();
             writer.ends = true;
             self.wants_write.store(true, Ordering::Relaxed);
         }
@@ -297,7 +297,7 @@ impl Secured {
 
     /// What is known of the connection, once its handshake is done.
     pub fn security(&self) -> Security {
-        let records = lock(&self.records);
+        let records = self.records.lock();
         let state = records.state();
         let version = match state.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -312,12 +312,12 @@ impl Secured {
 
     /// Whether the handshake goes on.
     pub fn is_handshaking(&self) -> bool {
-        lock(&self.records).state().is_handshaking()
+        self.records.lock().state().is_handshaking()
     }
 
     /// Bytes that are kept for this connection, rustls' own apart.
     pub fn memory(&self) -> usize {
-        size_of::<Secured>() + lock(&self.records).memory()
+        size_of::<Secured>() + self.records.lock().memory()
     }
 }
 
@@ -345,8 +345,4 @@ fn truncated(in_handshake: bool) -> Error {
         return Error::new(Status::Connection, "the peer ended the connection in the middle of the TLS handshake").in_phase(Phase::Tls);
     }
     Error::new(Status::Connection, "the connection was cut off: TCP has ended, and TLS has not (no close_notify)").with_close_status(1006)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
