@@ -6,11 +6,12 @@
 //!
 //! Out of scope: the writing itself (see [`send`](super::send)) and waiting for the turn (see `driver`).
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::Counted;
 use super::alive::{RoundTripTimes, RoundTrips};
-use super::queue::{Queue, Segment};
+use super::queue::{MOST_SPARE, Queue, Segment};
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
@@ -57,6 +58,37 @@ pub(super) struct Pending {
     pub controls: Controls,
     /// Whole data frames.
     queue: Queue,
+}
+
+thread_local! {
+    /// Places for what waits, of connections where nothing waits any more: a batch needs one for each of its answers.
+    #[expect(clippy::vec_box, reason = "they go from box to box")]
+    static SPARE: Cell<Vec<Box<Pending>>> = const { Cell::new(Vec::new()) };
+}
+
+fn take_spare() -> Box<Pending> {
+    let taken = SPARE.try_with(|spares| {
+        let mut spare = spares.take();
+        let one = spare.pop();
+        spares.set(spare);
+        one
+    });
+    taken.ok().flatten().unwrap_or_default()
+}
+
+/// Keeps one that is empty.
+fn keep_spare(pending: Box<Pending>) {
+    if !pending.queue.is_bare() {
+        return;
+    }
+    // A thread that is ending keeps nothing.
+    let _ = SPARE.try_with(|spares| {
+        let mut spare = spares.take();
+        if spare.len() < MOST_SPARE {
+            spare.push(pending);
+        }
+        spares.set(spare);
+    });
 }
 
 #[derive(Debug, Default)]
@@ -186,7 +218,14 @@ impl Outbox {
 
     /// Where to put what is to be written.
     pub(super) fn pending(&mut self) -> &mut Pending {
-        self.pending.get_or_insert_default()
+        self.pending.get_or_insert_with(take_spare)
+    }
+
+    /// Nothing waits any more.
+    fn forget_pending(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            keep_spare(pending);
+        }
     }
 
     /// Takes what goes next: the rest of a frame before anything else, a pong or ping before data frames that have not begun, a close frame after them.
@@ -200,7 +239,7 @@ impl Outbox {
             pending.queue.take().map(Work::Tail)
         };
         if pending.tail.is_empty() && pending.controls.is_empty() && pending.queue.is_empty() {
-            self.pending = None;
+            self.forget_pending();
         }
         work
     }
@@ -251,7 +290,7 @@ impl Outbox {
             return None;
         }
         let segment = pending.queue.take();
-        self.pending = None;
+        self.forget_pending();
         segment
     }
 
