@@ -5,8 +5,9 @@ use std::cell::RefCell;
 /// The largest record that anybody makes under TLS 1.3: header, payload, type and tag (RFC 8446 §5.2).
 pub const LARGEST: usize = 5 + (16 << 10) + 1 + 16;
 
-/// What one system call receives at the most: four records, so that decrypting stays in the cache.
-pub const RECEIVED: usize = 4 * LARGEST;
+/// What one system call receives at the most: four records, so that decrypting stays in the cache, and a little: the small record that ends a message
+/// must not be the reason that the last of them is cut; rather the next has its first bytes put aside.
+pub const RECEIVED: usize = 4 * LARGEST + 256;
 
 /// Room in front of it, for what was left of the last: less than a record, unless a handshake message is under way.
 pub const FRONT: usize = (16 << 10) + 512;

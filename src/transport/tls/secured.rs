@@ -77,7 +77,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// How much to receive at the most: where records follow one another that are as large as they may be, the last one then is whole, and nothing of it
+    /// How much to receive at the most: where records follow one another that are as large as they may be, the last one then is whole, and next to nothing
     /// has to be put aside until the rest comes.
     fn most(&self) -> usize {
         if (1..=LARGEST).contains(&self.missing) { self.missing + RECEIVED - LARGEST } else { RECEIVED }
