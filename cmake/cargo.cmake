@@ -38,7 +38,8 @@ else()
   set(profile_directory "$<IF:$<CONFIG:Debug>,debug,release>")
 endif()
 # How much LLVM copies from one function into another. Its own limit for fast code (250) makes the library larger and no message cheaper; below 80 the
-# locks on the way of a message are called instead of copied. Where errors are made nearly nothing is worth a copy. Small rather than fast is a limit for what is marked as inline, too.
+# locks on the way of a message are called instead of copied. Where errors are made nearly nothing is worth a copy. Small rather than fast is a limit
+# for what is marked as inline, too.
 if(WS101_SMALL)
   set(optimisation -- -C opt-level=s -C llvm-args=-inlinehint-threshold=25)
 else()
