@@ -103,11 +103,11 @@ static void threads_storm_a_loop(size_t row) {
 
 typedef struct comer { uint16_t port; ws_handle session; unsigned count; pthread_t thread; } comer;
 
-static unsigned closed_handles;
+static unsigned ended_upgrades;
 
 static void count_ends(const ws_event *event) {
   if (event->type == WS_EVENT_UPGRADED && event->child != WS_NO_HANDLE) CHECK_STATUS(WS_OK, ws_close_handle(event->child));
-  if (event->type == WS_EVENT_HANDLE_CLOSED) (void)__atomic_fetch_add(&closed_handles, 1, __ATOMIC_SEQ_CST);
+  if (event->type == WS_EVENT_UPGRADED) (void)__atomic_fetch_add(&ended_upgrades, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Requests that are closed at any moment of their handshake. */
@@ -159,7 +159,7 @@ static void requests_come_and_go(size_t row) {
   loop loop;
   check_label("%s", delivery_name(deliveries[row]));
   REQUIRE(loop_open(&loop, deliveries[row]));
-  closed_handles = 0;
+  ended_upgrades = 0;
   loop_react(count_ends);
   end_at(check_now_ms() + STORM_MS);
   REQUIRE(pthread_create(&answering, NULL, answer_comers, &listener) == 0);
@@ -170,7 +170,7 @@ static void requests_come_and_go(size_t row) {
   while (!is_over()) loop_pass(&loop, 5);
   for (int i = 0; i < COMERS; i++) (void)pthread_join(comers[i].thread, NULL), made += comers[i].count;
   (void)pthread_join(answering, NULL);
-  for (uint64_t until = check_now_ms() + PEER_WAIT_MS; __atomic_load_n(&closed_handles, __ATOMIC_SEQ_CST) < made && check_now_ms() < until;) loop_pass(&loop, 5);
+  for (uint64_t until = check_now_ms() + PEER_WAIT_MS; __atomic_load_n(&ended_upgrades, __ATOMIC_SEQ_CST) < made && check_now_ms() < until;) loop_pass(&loop, 5);
   loop_pass(&loop, 20);
   loop_react(NULL);
   (void)close(listener);
