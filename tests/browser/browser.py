@@ -190,16 +190,25 @@ class Nginx:
 
 class Cases:
     def __init__(self):
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.again = 0
 
     def check(self, name, expected, body):
-        try:
-            seen = body()
-        except (RuntimeError, TimeoutError, subprocess.TimeoutExpired) as error:
-            seen = error
+        seen = self.attempt(body)
+        if isinstance(seen, TimeoutError):
+            # A browser under load loses a load event now and then. What the server does wrong it does twice.
+            print(f"# {name}: {seen}; once more", flush=True)
+            self.again += 1
+            seen = self.attempt(body)
         good = not isinstance(seen, Exception) and seen == expected
         self.passed, self.failed = self.passed + good, self.failed + (not good)
         print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": {seen}, expected {expected}"), flush=True)
+
+    @staticmethod
+    def attempt(body):
+        try:
+            return body()
+        except (RuntimeError, TimeoutError, subprocess.TimeoutExpired) as error:
+            return error
 
 
 def echo(cases, browser, programs, mode, *options, nginx=None):
@@ -277,7 +286,7 @@ def main():
             chat(cases, browser, programs)
         finally:
             browser.close()
-    print(f"{version}: {cases.passed} passed, {cases.failed} failed" + ("" if nginx else ", some skipped: no nginx"))
+    print(f"{version}: {cases.passed} passed, {cases.failed} failed" + (f", {cases.again} on a second try" if cases.again else "") + ("" if nginx else ", some skipped: no nginx"))
     return 0 if cases.failed == 0 and cases.passed > 0 else 1
 
 
