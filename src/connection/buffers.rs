@@ -52,6 +52,36 @@ impl CallerBuffer {
     }
 }
 
+/// Things of one thread that are of use again: some, but not without end.
+pub struct Spares<T>(Cell<Vec<T>>);
+
+impl<T> Spares<T> {
+    /// So many are kept: what a batch of answers needs at once.
+    pub const MOST: usize = 128;
+
+    /// None yet.
+    pub const fn new() -> Spares<T> {
+        Spares(Cell::new(Vec::new()))
+    }
+
+    /// One, if there is.
+    pub fn take(&self) -> Option<T> {
+        let mut kept = self.0.take();
+        let one = kept.pop();
+        self.0.set(kept);
+        one
+    }
+
+    /// Keeps one, unless there are enough.
+    pub fn keep(&self, one: T) {
+        let mut kept = self.0.take();
+        if kept.len() < Self::MOST {
+            kept.push(one);
+        }
+        self.0.set(kept);
+    }
+}
+
 /// A queue of bytes in one piece of memory.
 #[derive(Debug)]
 pub struct Buffer {

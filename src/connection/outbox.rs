@@ -6,12 +6,12 @@
 //!
 //! Out of scope: the writing itself (see [`send`](super::send)) and waiting for the turn (see `driver`).
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use super::Counted;
 use super::alive::{RoundTripTimes, RoundTrips};
-use super::queue::{MOST_SPARE, Queue, Segment};
+use super::buffers::Spares;
+use super::queue::{Queue, Segment};
 use crate::error::{Error, Phase, Result, Status};
 use crate::protocol::{CloseFrame, ControlFrame, Controls, Encoder, Keepalive, Lifecycle, MaskingKey, Reply};
 
@@ -62,33 +62,7 @@ pub(super) struct Pending {
 
 thread_local! {
     /// Places for what waits, of connections where nothing waits any more: a batch needs one for each of its answers.
-    #[expect(clippy::vec_box, reason = "they go from box to box")]
-    static SPARE: Cell<Vec<Box<Pending>>> = const { Cell::new(Vec::new()) };
-}
-
-fn take_spare() -> Box<Pending> {
-    let taken = SPARE.try_with(|spares| {
-        let mut spare = spares.take();
-        let one = spare.pop();
-        spares.set(spare);
-        one
-    });
-    taken.ok().flatten().unwrap_or_default()
-}
-
-/// Keeps one that is empty.
-fn keep_spare(pending: Box<Pending>) {
-    if !pending.queue.is_bare() {
-        return;
-    }
-    // A thread that is ending keeps nothing.
-    let _ = SPARE.try_with(|spares| {
-        let mut spare = spares.take();
-        if spare.len() < MOST_SPARE {
-            spare.push(pending);
-        }
-        spares.set(spare);
-    });
+    static SPARE: Spares<Box<Pending>> = const { Spares::new() };
 }
 
 #[derive(Debug, Default)]
@@ -218,13 +192,14 @@ impl Outbox {
 
     /// Where to put what is to be written.
     pub(super) fn pending(&mut self) -> &mut Pending {
-        self.pending.get_or_insert_with(take_spare)
+        self.pending.get_or_insert_with(|| SPARE.try_with(Spares::take).ok().flatten().unwrap_or_default())
     }
 
     /// Nothing waits any more.
     fn forget_pending(&mut self) {
-        if let Some(pending) = self.pending.take() {
-            keep_spare(pending);
+        if let Some(pending) = self.pending.take().filter(|pending| pending.queue.is_bare()) {
+            // A thread that is ending keeps nothing.
+            let _ = SPARE.try_with(|spare| spare.keep(pending));
         }
     }
 

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 
+use super::buffers::Spares;
 use crate::error::{Error, Result, Status};
 
 /// What small frames are gathered into.
@@ -13,9 +14,6 @@ pub(super) const SEGMENT: usize = 16 << 10;
 
 /// How it begins: in a batch of a thousand connections most have one small answer each.
 const FIRST: usize = 512;
-
-/// So much of what a batch needed at once is kept by its thread for the next one.
-pub(super) const MOST_SPARE: usize = 128;
 
 /// Bytes on their way out, of which the first `start` have left.
 #[derive(Debug, Default)]
@@ -30,37 +28,14 @@ thread_local! {
     /// The memory of the last small segment, for the next.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     /// Memories of segments that did not grow.
-    static FIRSTS: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
-}
-
-/// The memory of a segment that did not grow, if there is a spare one.
-fn take_first() -> Option<Vec<u8>> {
-    FIRSTS
-        .try_with(|firsts| {
-            let mut spare = firsts.take();
-            let first = spare.pop();
-            firsts.set(spare);
-            first
-        })
-        .ok()?
-}
-
-fn keep_first(bytes: Vec<u8>) {
-    // A thread that is ending keeps nothing.
-    let _ = FIRSTS.try_with(|firsts| {
-        let mut spare = firsts.take();
-        if spare.len() < MOST_SPARE {
-            spare.push(bytes);
-        }
-        firsts.set(spare);
-    });
+    static FIRSTS: Spares<Vec<u8>> = const { Spares::new() };
 }
 
 impl Segment {
     /// A segment with room for `length` bytes, which may be followed by others if that is little.
     fn with_room(length: usize) -> Result<Segment> {
         if length <= FIRST
-            && let Some(bytes) = take_first()
+            && let Ok(Some(bytes)) = FIRSTS.try_with(Spares::take)
         {
             return Ok(Segment { bytes, start: 0, told: Vec::new() });
         }
@@ -114,10 +89,10 @@ impl Segment {
     /// All of it has left: whom to tell. The memory is kept for the next segment, if it is of the usual size.
     pub(super) fn end(mut self) -> Vec<usize> {
         self.bytes.clear();
+        // A thread that is ending keeps nothing.
         if self.bytes.capacity() == FIRST {
-            keep_first(self.bytes);
+            let _ = FIRSTS.try_with(|firsts| firsts.keep(self.bytes));
         } else if self.bytes.capacity() <= 2 * SEGMENT {
-            // A thread that is ending keeps nothing.
             let _ = SPARE.try_with(|spare| {
                 let kept = spare.take();
                 spare.set(if kept.capacity() > self.bytes.capacity() { kept } else { self.bytes });
@@ -216,18 +191,13 @@ mod tests {
 
     #[test]
     fn memory_of_small_segments_is_kept_for_the_next_but_not_without_end() {
-        let mut queues: Vec<Queue> = (0..2 * MOST_SPARE).map(|_| Queue::default()).collect();
+        let mut queues: Vec<Queue> = (0..2 * Spares::<Vec<u8>>::MOST).map(|_| Queue::default()).collect();
         queues.iter_mut().for_each(|queue| put(queue, b"small"));
         let ends = queues.iter_mut().map(|queue| queue.take().unwrap());
         ends.for_each(|segment| assert!(segment.end().is_empty()));
-        let kept = FIRSTS.with(|firsts| {
-            let spare = firsts.take();
-            let kept = spare.len();
-            assert!(spare.iter().all(|bytes| bytes.is_empty() && bytes.capacity() == FIRST));
-            firsts.set(spare);
-            kept
-        });
-        assert_eq!(kept, MOST_SPARE);
+        let kept: Vec<_> = FIRSTS.with(|firsts| std::iter::from_fn(|| firsts.take()).collect());
+        assert_eq!(kept.len(), Spares::<Vec<u8>>::MOST);
+        assert!(kept.iter().all(|bytes| bytes.is_empty() && bytes.capacity() == FIRST));
         put(&mut queues[0], b"again");
         assert_eq!(queues[0].take().unwrap().as_slice(), b"again");
     }

@@ -47,6 +47,8 @@ pub fn open(mut opening: Opening, waiting: Waiting<'_>) -> Result<Reply> {
 
 type Found = std::io::Result<Vec<SocketAddr>>;
 
+// Statics: loom, which has locks of its own in `sync`, does not try these.
+
 /// Threads that look a name up; those of a former process are not counted.
 static LOOK_UPS: Mutex<Option<(Process, u32)>> = Mutex::new(None);
 static LOOK_UP_ENDED: Condvar = Condvar::new();

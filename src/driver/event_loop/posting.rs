@@ -389,3 +389,50 @@ impl<R, B: Beside> State<R, B> {
         std::mem::take(&mut self.is_cancelled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Beside for () {
+        fn discards(&self) -> bool {
+            false
+        }
+    }
+
+    fn posted(deadline: u32) -> Posting<u32, ()> {
+        let posting = Posting::new(false, false);
+        assert_eq!(posting.begin(), Ok(Begun::Look { is_at_rest: false }));
+        assert_eq!(posting.post(1, Some(false), deadline, false), (Ok(()), true));
+        posting
+    }
+
+    #[test]
+    fn a_receive_expires_at_its_tick_and_not_before_also_where_ticks_go_round() {
+        for deadline in [7, 2, u32::MAX, 1] {
+            let posting = posted(deadline);
+            assert_eq!(posting.expire(deadline.wrapping_sub(5)), Expiry::In(5));
+            assert_eq!(posting.expire(deadline), Expiry::Now);
+            assert_eq!(posting.expire(deadline), Expiry::Never);
+        }
+        assert_eq!(posted(0).expire(u32::MAX), Expiry::Never);
+    }
+
+    #[test]
+    fn the_end_of_one_receive_leaves_the_deadline_of_the_next() {
+        let posting = posted(10);
+        assert_eq!(posting.expire(11), Expiry::Now);
+        assert_eq!(posting.post(2, None, 20, false).0, Ok(()));
+        assert_eq!(posting.expire(12), Expiry::In(8));
+        assert_eq!(posting.cancel(), Cancelled::Taken);
+        assert_eq!((posting.expire(30), posting.cancel()), (Expiry::Never, Cancelled::Nothing));
+    }
+
+    #[test]
+    fn a_second_receive_is_refused_and_the_first_one_stays() {
+        let posting = posted(0);
+        assert_eq!(posting.begin(), Err(Refused::Pending));
+        assert_eq!(posting.post(2, None, 0, false).0, Err(Refused::Pending));
+        assert!(matches!(posting.visit(Why::Queued), Task::Look(Look { posted: Some(1), .. })));
+    }
+}
